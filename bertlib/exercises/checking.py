@@ -1,0 +1,207 @@
+"""What a check is made of: an exercise, its verdict, and ways to say what is wrong.
+
+A check is a function that takes the student's answer and raises `Wrong` with a
+message for somebody who has been stuck for ten minutes. Each chapter's checks
+stand in `chNN.py` and are registered with `@exercise("N.M")`.
+"""
+
+import importlib
+import linecache
+import textwrap
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHECKS: dict[str, Callable[[Any], None]] = {}
+
+
+class Wrong(Exception):
+    """Raised by a check. Its text is what the student reads, label by label."""
+
+    def __init__(self, what: str, **details: str) -> None:
+        """Say what is wrong; details (`given`, `likely` ...) become labelled lines."""
+        labels = {
+            "given": "Smallest input",
+            "yours": "Yours",
+            "expected": "Expected",
+            "where": "Where",
+            "likely": "Likely mistake",
+        }
+        lines = [("What is wrong", what)]
+        lines += [(labels[key], text) for key, text in details.items() if text]
+        super().__init__("\n".join(_labelled(label, text) for label, text in lines))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: status is "passed", "not yet" or "not attempted"."""
+
+    number: str
+    status: str
+    message: str = ""
+
+    def __str__(self) -> str:
+        if self.status == "not attempted":
+            return f"Exercise {self.number}: not attempted yet."
+        if self.status == "passed":
+            return f"Exercise {self.number}: passed."
+        return f"Exercise {self.number}: not yet.\n\n{self.message}"
+
+
+def exercise(number: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Register the decorated function as the check of exercise `number`."""
+
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        CHECKS[number] = function
+        return function
+
+    return register
+
+
+def judge(number: str, answer: Any) -> Verdict:
+    """Run the check of exercise `number` on `answer`. Never raises for a wrong answer.
+
+    Raises:
+        KeyError: there is no exercise of that number.
+    """
+    importlib.import_module(f"bertlib.exercises.ch{int(number.split('.')[0]):02d}")
+    if number not in CHECKS:
+        raise KeyError(f"number is {number!r}; it may be one of {sorted(CHECKS)}")
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)  # the same text for everybody
+        try:
+            CHECKS[number](answer)
+        except NotImplementedError:
+            return Verdict(number, "not attempted")
+        except Wrong as wrong:
+            return Verdict(number, "not yet", str(wrong))
+        except (Exception, SystemExit) as error:
+            return Verdict(number, "not yet", str(_crash(error)))
+    return Verdict(number, "passed")
+
+
+def expect(condition: Any, what: str, **details: str) -> None:
+    """Raise `Wrong(what, **details)` unless condition holds."""
+    if not condition:
+        raise Wrong(what, **details)
+
+
+def expect_close(
+    got: Any,
+    want: Tensor,
+    what: str,
+    *,
+    given: str = "",
+    mistakes: dict[str, Tensor] | None = None,
+    likely: str = "",
+    tol: float = 1e-5,
+) -> None:
+    """Raise `Wrong` unless `got` is a tensor equal to `want` within `tol`.
+
+    Args:
+        mistakes: what known mistakes give on the same input, {name: tensor}. The one
+            that equals `got` is named as the likely mistake; otherwise `likely` is.
+    """
+    expect_tensor(got, what, given=given)
+    if got.shape != want.shape:
+        raise Wrong(
+            f"{what} The shape is {tuple(got.shape)}; it must be {tuple(want.shape)}.",
+            given=given,
+            likely=_matching(got, mistakes) or likely,
+        )
+    got, want = got.detach().to(torch.float64), want.detach().to(torch.float64)
+    if torch.allclose(got, want, rtol=tol, atol=tol):
+        return
+    likely = _matching(got, mistakes) or likely
+    if not likely and got.isnan().any():
+        likely = "a NaN: 0/0, inf - inf, or the softmax of a row of -inf"
+    raise Wrong(what, given=given, yours=show(got), expected=show(want), likely=likely)
+
+
+def expect_tensor(got: Any, what: str, *, given: str = "") -> None:
+    """Raise `Wrong` unless `got` is a tensor; None is named as a missing return."""
+    if isinstance(got, Tensor):
+        return
+    likely = "there is no return statement" if got is None else ""
+    raise Wrong(
+        f"{what} A tensor must come back, not {type(got).__name__}.",
+        given=given,
+        likely=likely,
+    )
+
+
+def call(function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+    """Call the answer, and raise `Wrong` if it edits one of its input tensors."""
+    before = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
+    result = function(*inputs, **named)
+    for position, (x, old) in enumerate(zip(inputs, before, strict=True), start=1):
+        if isinstance(x, Tensor) and not torch.equal(x.nan_to_num(), old.nan_to_num()):
+            raise Wrong(
+                f"Your function changes its input number {position}.",
+                given=show(old),
+                likely="an in-place operation (+=, masked_fill_, x[...] = ...); "
+                "work on a new tensor",
+            )
+    return result
+
+
+def show(value: Any) -> str:
+    """A short text for a value: small tensors in full, large ones by shape."""
+    if not isinstance(value, Tensor):
+        return repr(value)
+    shape = tuple(value.shape)
+    if value.numel() > 24:
+        return f"a tensor of shape {shape}"
+    value = value.detach()
+    numbers = value if value.dtype == torch.bool else value.to(torch.float64)
+    text = repr(_rounded(numbers.tolist()))
+    return f"{text}, shape {shape}" if value.dim() else text
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _matching(got: Tensor, mistakes: dict[str, Tensor] | None) -> str:
+    for name, wrong in (mistakes or {}).items():
+        same = got.shape == wrong.shape
+        if same and torch.allclose(
+            got.to(torch.float64),
+            wrong.to(torch.float64),
+            rtol=1e-4,
+            atol=1e-5,
+            equal_nan=True,
+        ):
+            return name
+    return ""
+
+
+def _labelled(label: str, text: str) -> str:
+    body = textwrap.fill(" ".join(text.split()), 70)
+    return f"{label}:\n" + textwrap.indent(body, "  ")
+
+
+def _crash(error: BaseException) -> Wrong:
+    """Turn an exception of the student's code into a message with their own line."""
+    name = type(error).__name__
+    what = (
+        f"Your code raised {name}: {str(error).splitlines()[0] if str(error) else ''}"
+    )
+    if isinstance(error, SystemExit):
+        what = "Your code ends the program (sys.exit or exit)."
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "bertlib" not in frame.filename and "site-packages" not in frame.filename
+    ]
+    where = ""
+    if frames and frames[-1].lineno:
+        line = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
+        where = f"line {frames[-1].lineno} of the cell: {line}"
+    return Wrong(what, where=where)

@@ -1,0 +1,71 @@
+"""Every exercise: its stub, its solution, and the answers in the bank."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertlib.exercises import grading
+from bertlib.exercises.checking import CHECKS, judge
+from tests.exercises import bank
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+BANK = bank.load()
+
+
+def cells(tag: str) -> list[Any]:
+    """(notebook, exercise number) of each cell with this tag."""
+    return [
+        pytest.param(path, answer.number, id=answer.number)
+        for path in CHAPTERS
+        for answer in grading.answers(path, tag)
+    ]
+
+
+def output_of(path: Path, number: str, tag: str, capsys: Any) -> str:
+    """What the cell prints when only what it may use has run before it."""
+    answer = next(a for a in grading.answers(path, tag) if a.number == number)
+    namespace: dict[str, Any] = {"__name__": "chapter"}
+    for source in [*answer.before, answer.source]:
+        exec(source, namespace)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("path", "number"), cells("exercise"))
+def test_the_stub_is_reported_as_not_attempted(path, number, capsys):
+    shown = output_of(path, number, "exercise", capsys)
+    assert shown == f"Exercise {number}: not attempted yet."
+
+
+@pytest.mark.parametrize(("path", "number"), cells("solution"))
+def test_the_solution_passes(path, number, capsys):
+    shown = output_of(path, number, "solution", capsys)
+    assert shown == f"Exercise {number}: passed."
+
+
+@pytest.mark.parametrize(
+    "answer", [pytest.param(a, id=f"{a.number}-{a.answer.__name__}") for a in BANK]
+)
+def test_the_check_gives_the_verdict_meant_for(answer):
+    verdict = judge(answer.number, answer.answer)
+    if answer.says is None:
+        assert verdict.status == "passed", str(verdict)
+    else:
+        assert verdict.status == "not yet", str(verdict)
+        assert answer.says in " ".join(verdict.message.split())
+
+
+@pytest.mark.parametrize("number", [p.id for p in cells("exercise")])
+def test_each_exercise_has_four_wrong_answers_and_two_right_ones(number):
+    count = Counter(a.says is None for a in BANK if a.number == number)
+    assert count[False] >= 4
+    assert count[True] >= 2
+
+
+def test_every_check_has_its_exercise_and_its_solution():
+    numbers = {p.id for p in cells("exercise")}
+    for number in numbers:
+        judge(number, None)  # loads the chapter's checks
+    assert numbers == {p.id for p in cells("solution")} == set(CHECKS)

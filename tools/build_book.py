@@ -19,7 +19,6 @@ def main() -> int:
     command = [str(jupyter_book), "build", "-W", "-n", "--keep-going", "--quiet", "."]
     finished = subprocess.run(command, cwd=ROOT)
     if finished.returncode == 0:
-        (HTML / ".nojekyll").touch()
         print(f"The book: {HTML / 'index.html'}")
     return finished.returncode
 

@@ -127,6 +127,7 @@ class MultiHeadSelfAttention(nn.Module):
         else:
             if mask is not None:
                 check_mask(mask, (B, H, T, T))
+                mask = torch.atleast_2d(mask)  # PyTorch wants queries and keys named
             context = F.scaled_dot_product_attention(query, key, value, mask, dropout)
         # (B, H, T, D/H) -> (B, T, H, D/H) -> (B, T, D)
         return self.output(context.transpose(1, 2).reshape(B, T, D)), weights

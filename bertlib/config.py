@@ -108,6 +108,7 @@ class BertConfig:
         else; it is not the course's default.
 
         Raises:
+            OSError: the file cannot be read.
             ValueError: the file is no JSON object, describes another model, or holds
                 a value that no BERT can have. The message names file and key.
         """

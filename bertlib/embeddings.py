@@ -26,10 +26,12 @@ def check_ids(name: str, ids: Tensor, rows: int) -> None:
     if not isinstance(ids, Tensor):
         raise TypeError(f"{name} is a {type(ids).__name__}; it must be a tensor (B, T)")
     if ids.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"{name} has dtype {ids.dtype}; it must be torch.int64")
+        raise TypeError(f"{name} has dtype {ids.dtype}; it must be int64 or int32")
     if ids.dim() != 2:
         raise ValueError(f"{name} has shape {tuple(ids.shape)}; it must be (B, T)")
     outside = (ids < 0) | (ids >= rows)
+    # A GPU has to be waited for here, once a batch. Without it, a wrong id ends the
+    # whole process there with a message that names neither the id nor its place.
     if outside.any():
         b, t = outside.nonzero()[0].tolist()
         raise ValueError(

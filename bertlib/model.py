@@ -140,6 +140,9 @@ class BertModel(nn.Module):
             token_type_ids: (B, T), 0 in sentence A and 1 in sentence B. None: all 0.
             output_attentions: return the attention weights too; takes the slower path.
 
+        Returns:
+            a `BertOutput`; its attentions are None unless asked for.
+
         Raises:
             TypeError, ValueError: an input that cannot be right, by name.
         """

@@ -87,13 +87,13 @@ def main() -> int:
         measure(config, got)
     except Exception as error:
         stopped = f"Stopped by {type(error).__name__}: {error}"
-    print(f"{'stage':22}{'expected':>18}{'got':>18}")
+    print(f"{'stage':20}{'expected':>15}{'got':>15}")
     wrong = 0
     for stage, size in want.items():
         came = got.get(stage, "nothing")
         wrong += came != size
         mark = "" if came == size else "  wrong"
-        print(f"{stage:22}{size!s:>18}{came!s:>18}{mark}")
+        print(f"{stage:20}{size!s:>15}{came!s:>15}{mark}")
     print(f"\n{len(want) - wrong} of {len(want)} as expected")
     if stopped:
         print(stopped)

@@ -45,15 +45,15 @@ def check_one_hot(one_hot: Any) -> None:
         got.dtype == torch.float32,
         f"The result has dtype {got.dtype}; it must be torch.float32.",
         given=given,
-        likely="truth values or whole numbers, which do not multiply a table of "
-        "float32; add .float()",
+        likely="truth values, whole numbers or float64, none of which multiplies a "
+        "table of float32; add .float()",
     )
     ids = torch.tensor([[1, 4, 1], [0, 6, 6]])
     expect_close(
         call(one_hot, ids, 7),
         torch.eye(7)[ids],
         "It works for one sentence, and not for a batch.",
-        given=f"ids {show(ids)}, V = 7",
+        given=f"ids {ids.tolist()}, V = 7",
         likely="a loop or an index made for one axis; ids[..., None] adds an axis "
         "at the end of any shape",
     )
@@ -88,7 +88,7 @@ def check_table_gradient(table_gradient: Any) -> None:
         call(table_gradient, ids, grad, 5, 0),
         want,
         "Even without repeated words it is wrong.",
-        given=f"ids {show(ids)}, grad {show(grad)}, V = 5, padding_id = 0",
+        given=f"ids {ids.tolist()}, grad {show(grad)}, V = 5, padding_id = 0",
         mistakes={
             "the gradient of the looked-up vectors came back; it must be that of "
             "the table, one row per word": grad[0],
@@ -134,6 +134,13 @@ def _repeated(table_gradient: Any, ids: Tensor, what: str) -> None:
     }
     if len(ids) == 1:
         del mistakes["only the first sentence is used"]
+    else:
+        mistakes["the mean over the sentences; their gradients add up"] = want / len(
+            ids
+        )
+        mistakes["ids and grad were flattened in different orders"] = torch.eye(5)[
+            ids.mT
+        ].flatten(0, 1).T @ grad.flatten(0, 1)
     got = call(table_gradient, ids, grad, 5, 0)
     backwards = _scattered(ids, grad, 5, -1)
     likely = only_one if _equal(got, backwards) else "equal ids must add up"
@@ -141,7 +148,7 @@ def _repeated(table_gradient: Any, ids: Tensor, what: str) -> None:
         got,
         want,
         what,
-        given=f"ids {show(ids)}, grad {show(grad)}, V = 5, padding_id = 0",
+        given=f"ids {ids.tolist()}, grad {show(grad)}, V = 5, padding_id = 0",
         mistakes=mistakes,
         likely=likely,
     )
@@ -156,21 +163,23 @@ def _equal(got: Any, want: Tensor) -> bool:
 
 
 def _padding_row(table_gradient: Any) -> None:
-    ids = torch.tensor([[1, 2, 3, 3]])
+    ids = torch.tensor([[0, 2, 3, 3]])
     grad = torch.arange(1.0, 9.0).view(1, 4, 2)
     full = torch.eye(4)[ids[0]].T @ grad[0]
-    want = full.clone()
+    want, zeroth = full.clone(), full.clone()
     want[3] = 0
-    shifted = full.clone()
-    shifted[1] = 0
+    zeroth[0] = 0
+    both = want.clone()
+    both[0] = 0
     expect_close(
         call(table_gradient, ids, grad, 4, 3),
         want,
         "The row of padding must stay zero, and no other.",
-        given=f"ids {show(ids)}, grad {show(grad)}, V = 4, padding_id = 3",
+        given=f"ids {ids.tolist()}, grad {show(grad)}, V = 4, padding_id = 3",
         mistakes={
-            "padding_id is not used, or taken to be 0": full,
-            "row 1 was cleared; padding_id is 3": shifted,
+            "padding_id is not used": full,
+            "row 0 was cleared; padding_id is 3": zeroth,
+            "row 0 was cleared too; here padding_id is 3, and 0 is a word": both,
         },
     )
 
@@ -266,7 +275,9 @@ def check_segments(segments: Any) -> None:
                 ).long(),
                 "padding after the pair gets segment 2": before,
                 "padding gets segment 1; it is 0": before.clamp(max=1),
-                "the segments are exchanged: A is 0, B is 1": (1 - want) * (ids != 0),
+                "the segments are exchanged (A is 0, B is 1), or roll() brought the "
+                "last [SEP] to the front": (1 - want) * (ids != 0),
+                "the last [SEP] gets segment 0; it closes segment 1": want * (ids != 2),
             }
         else:
             mistakes = {
@@ -298,7 +309,7 @@ def _segments_batch(segments: Any) -> None:
         call(segments, ids, 2, 0),
         want,
         "In a batch, each row has its own first [SEP].",
-        given=f"input_ids {show(ids)}, sep_id = 2, pad_id = 0",
+        given=f"input_ids {ids.tolist()}, sep_id = 2, pad_id = 0",
         mistakes={
             "the first row's [SEP] was used for all": torch.where(
                 ids != 0, want[:1], 0
@@ -311,7 +322,7 @@ def _segments_batch(segments: Any) -> None:
         call(segments, other, 102, 5),
         want,
         "Other special ids break it.",
-        given=f"input_ids {show(other)}, sep_id = 102, pad_id = 5",
+        given=f"input_ids {other.tolist()}, sep_id = 102, pad_id = 5",
         likely="sep_id or pad_id is written into the code as a number",
     )
 
@@ -352,6 +363,7 @@ def check_layer_norm(layer_norm: Any) -> None:
     _norm_gain(layer_norm)
     _norm_eps(layer_norm)
     _norm_batch(layer_norm)
+    _norm_gradient(layer_norm)
     _norm_extremes(layer_norm)
 
 
@@ -427,6 +439,26 @@ def _norm_batch(layer_norm: Any) -> None:
     )
 
 
+def _norm_gradient(layer_norm: Any) -> None:
+    x = torch.randn(2, 5, requires_grad=True)
+    gain, bias, upon = torch.randn(5), torch.randn(5), torch.randn(2, 5)
+    want = F.layer_norm(x, (5,), gain, bias, 1e-3)
+    (wanted,) = torch.autograd.grad((want * upon).sum(), x)
+    result = layer_norm(x, gain.requires_grad_(), bias, 1e-3)
+    (result * upon).sum().backward()
+    lost = "detach, .data, .item() or torch.no_grad; stay with tensors"
+    expect(x.grad is not None, "No gradient reaches x.", likely=lost)
+    expect_close(
+        x.grad,
+        wanted,
+        "The gradient of x is wrong.",
+        given="x of shape (2, 5), eps 1e-3",
+        likely="mean or variance is detached; both depend on x",
+        tol=1e-4,
+    )
+    expect(gain.grad is not None, "No gradient reaches the gain.", likely=lost)
+
+
 def _norm_extremes(layer_norm: Any) -> None:
     bias = torch.tensor([1.0, 2.0, 3.0])
     x = torch.full((1, 3), 5.0, requires_grad=True)
@@ -437,11 +469,6 @@ def _norm_extremes(layer_norm: Any) -> None:
         "A vector of equal numbers must come out as the bias.",
         given="x [[5, 5, 5]], gain 1, bias [1, 2, 3], eps 1e-12",
         likely="0/0: eps is missing",
-    )
-    expect(
-        result.requires_grad,
-        "The result has lost its gradient.",
-        likely="detach, .item() or torch.no_grad; stay with tensors",
     )
     result[0, 0].backward()
     expect(
@@ -594,6 +621,7 @@ def check_embeddings(cls: Any) -> None:
     module = _built(cls, config)
     module.eval()
     ids = torch.randint(5, 23, (3, 6))
+    ids[1, 4:] = 4  # padding
     types = torch.tensor([[0, 0, 1, 1, 2, 2], [0] * 6, [0, 1, 1, 1, 1, 2]])
     given = "input_ids (3, 6), token_type_ids (3, 6), 9 positions, eps 0.1, evaluation"
     expect_close(
@@ -702,6 +730,12 @@ def _embedding_mistakes(
         "the words are scaled by the square root of D; BERT does not do that": instead(
             word=word * math.sqrt(D)
         ),
+        "the three are averaged; BERT adds them": instead(
+            word=word / 3, segment=kind[types] / 3, position=place[:T] / 3
+        ),
+        "the vectors of padding are set to 0; they are made like any other": (
+            instead() * (ids != config.pad_token_id)[..., None]
+        ),
         "LayerNorm is applied to the words alone; it comes after the sum": (
             normed + kind[types] + place[:T]
         ),
@@ -746,7 +780,7 @@ def _embeddings_gradient(cls: Any, config: BertConfig) -> None:
     module.eval()
     ids = torch.tensor([[6, 7, 6, 4], [8, 4, 4, 4]])  # 4 is padding
     types = torch.tensor([[0, 0, 1, 0], [0, 0, 0, 0]])
-    given = f"input_ids {show(ids)}, pad_token_id 4"
+    given = f"input_ids {ids.tolist()}, pad_token_id 4"
     wanted = torch.autograd.grad(
         _embedded(module, config, ids, types).pow(3).sum(),
         list(module.parameters()),

@@ -17,6 +17,8 @@ from bertlib.exercises.checking import (
     show,
 )
 
+LOST = "detach, .data, .item() or torch.no_grad; stay with tensors"
+
 
 @exercise("3.1")
 def check_mix(mix: Any) -> None:
@@ -39,8 +41,13 @@ def check_mix(mix: Any) -> None:
             )
             @ values,
             "the exponentials are not divided by their sum": scores.exp() @ values,
+            "the softmax runs over the whole matrix; each row must sum to 1": (
+                scores.flatten().softmax(0).view(3, 2) @ values
+            ),
+            "the weights came back; mix the values with them": weights,
         },
-        likely="each row of weights must sum to 1",
+        likely="weights that are not softmax(scores) row by row, or values that were "
+        "changed on the way",
     )
     scores, values = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 5, 6)
     expect_close(
@@ -100,14 +107,23 @@ def check_softmax(softmax: Any) -> None:
         likely="exp(1000) overflows: subtract the row's maximum first",
         tol=1e-3,
     )
+    apart = torch.tensor([[1000.0, 0.0, 0.0]])
+    expect_close(
+        call(softmax, apart),
+        torch.tensor([[1.0, 0.0, 0.0]]),
+        "Scores that lie far apart break it.",
+        given=f"scores {show(apart)}",
+        likely="the mean or the minimum was subtracted, and the largest score still "
+        "overflows; subtract the maximum",
+    )
     mixed = torch.tensor([[1000.0, 999.0], [-999.0, -1000.0]])
     expect_close(
         call(softmax, mixed),
         want.expand(2, 2),
         "Rows of very different size break it.",
         given=f"scores {show(mixed)}",
-        likely="one maximum for the whole tensor; each row needs its own "
-        "(dim=-1, keepdim=True)",
+        likely="one maximum for the whole tensor, or the largest absolute value; each "
+        "row needs its own maximum (dim=-1, keepdim=True)",
         tol=1e-3,
     )
     batch = torch.randn(2, 3, 4, 5) * 50
@@ -167,6 +183,8 @@ def check_padding_mask(padding_mask: Any) -> None:
             "it is inverted: True must mean a token, not padding": ~want,
             "<= instead of <: a sentence of length 2 has positions 0 and 1": at
             <= lengths[:, None],
+            "one token too few: a sentence of length 2 has positions 0 and 1": at + 1
+            < lengths[:, None],
             "the tokens are counted from the end; padding comes last": want.flip(1),
             "the axes are swapped: one row per sentence": want.T,
         },
@@ -192,7 +210,7 @@ def _attention(
 
 def _pair(result: Any, given: str) -> tuple[Tensor, Tensor]:
     """Both results of an answer that returns (context, weights)."""
-    if not (isinstance(result, tuple) and len(result) == 2):
+    if not (isinstance(result, tuple | list) and len(result) == 2):
         raise Wrong(
             f"Two things must come back, and {type(result).__name__} did.",
             given=given,
@@ -200,7 +218,7 @@ def _pair(result: Any, given: str) -> tuple[Tensor, Tensor]:
         )
     for tensor in result:
         expect_tensor(tensor, "Both results must be tensors.", given=given)
-    return result
+    return result[0], result[1]
 
 
 @exercise("3.4")
@@ -231,6 +249,7 @@ def check_attend(attend: Any) -> None:
     _attend_batch(attend)
     _attend_masked(attend)
     _attend_empty(attend)
+    _attend_gradient(attend)
     scores = torch.tensor([[1e4], [-1e4]])
     context, weights = attend(scores, scores, torch.ones(2, 1))
     expect_close(
@@ -239,6 +258,16 @@ def check_attend(attend: Any) -> None:
         "Large scores break it.",
         given="query and key [[10000.0], [-10000.0]]",
         likely="a hand-made exp; torch.softmax does not overflow",
+    )
+    mask = torch.tensor([[True, False]])
+    query, key = torch.tensor([[200.0]]), torch.tensor([[-200.0], [200.0]])
+    context, weights = attend(query, key, torch.ones(2, 1), mask)
+    expect_close(
+        weights,
+        torch.tensor([[1.0, 0.0]]),
+        "A very small score loses against a masked one.",
+        given="scores [[-40000, 40000]], mask [[True, False]]",
+        likely="a number such as -10,000 in place of -inf; a score may be smaller",
     )
 
 
@@ -339,6 +368,14 @@ def _attend_empty(attend: Any) -> None:
             "even, padding included": torch.full((2,), 0.5)
         },
     )
+    expect_close(
+        weights[0, 0],
+        torch.tensor([1.0, 0.0]),
+        "The row that has something to look at must keep its weights.",
+        given=given,
+        likely="one empty row emptied the others too",
+    )
+    expect(context.requires_grad, "The context has lost its gradient.", likely=LOST)
     context.sum().backward()
     expect(
         q.grad is not None and bool(q.grad.isfinite().all()),
@@ -347,6 +384,22 @@ def _attend_empty(attend: Any) -> None:
         likely="-inf was added to the scores, so NaN flows back into them; "
         "masked_fill on the scores and on the weights stops it",
     )
+
+
+def _attend_gradient(attend: Any) -> None:
+    query, key, value = inputs = [
+        torch.randn(2, 3, 4, requires_grad=True) for _ in range(3)
+    ]
+    mask = torch.tensor([True, True, False])
+    upon = torch.randn(2, 3, 4)
+    right = _attention(query, key, value, mask)
+    wanted = torch.autograd.grad((right * upon).sum(), inputs)
+    context, _ = _pair(attend(query, key, value, mask), "query, key, value (2, 3, 4)")
+    (context * upon).sum().backward()
+    for name, x, want in zip(["query", "key", "value"], inputs, wanted, strict=True):
+        expect(x.grad is not None, f"No gradient reaches the {name}.", likely=LOST)
+        what = f"The gradient of the {name} is wrong."
+        expect_close(x.grad, want, what, likely=LOST, tol=1e-4)
 
 
 @exercise("3.5")
@@ -378,7 +431,7 @@ def check_heads(heads: Any) -> None:
         likely="the batch axis must stay first: transpose(1, 2)",
     )
     expect_close(
-        call(heads.merge_heads, right),
+        call(heads.merge_heads, right.contiguous()),
         x,
         "merge_heads does not undo split_heads.",
         given="four heads of shape (3, 4, 5, 3)",
@@ -393,9 +446,10 @@ def check_heads(heads: Any) -> None:
         heads.split_heads(torch.randn(1, 2, 5), 2)
     except ValueError:
         return
-    except RuntimeError:
+    except (RuntimeError, AssertionError) as error:
         raise Wrong(
-            "H does not divide D, and PyTorch's own error came out.",
+            f"H does not divide D, and {type(error).__name__} came out; it must be "
+            "ValueError.",
             given="x of shape (1, 2, 5), H = 2",
             likely="test D % H, and raise a ValueError that says so",
         ) from None
@@ -453,6 +507,7 @@ def check_self_attention(cls: Any) -> None:
             theirs,
             "The weights are right, and the output is not.",
             given=given,
+            mistakes=_output_mistakes(module, x, their_weights, theirs),
             likely="heads merged without the transpose, or the output layer left out",
         )
     _self_attention_padding(cls)
@@ -480,6 +535,23 @@ def _weight_mistakes(module: Any, x: Tensor, H: int) -> dict[str, Tensor]:
         "the queries are compared with themselves": (
             split(query) @ split(query).mT / math.sqrt(D // H)
         ).softmax(-1),
+    }
+
+
+def _output_mistakes(
+    module: Any, x: Tensor, weights: Tensor, right: Tensor
+) -> dict[str, Tensor]:
+    B, T, D = x.shape
+
+    def mixed(values: Tensor) -> Tensor:
+        values = values.view(B, T, weights.size(1), -1).transpose(1, 2)
+        return (weights @ values).transpose(1, 2).reshape(B, T, D)
+
+    return {
+        "the output layer is left out": mixed(module.value(x)),
+        "the keys were mixed; the values must be": module.output(mixed(module.key(x))),
+        "the tokens themselves were mixed; the values must be": module.output(mixed(x)),
+        "x was added; that is the work of chapter 4": right + x,
     }
 
 
@@ -511,13 +583,26 @@ def _self_attention_padding(cls: Any) -> None:
         given=given,
         likely="weights set to 0 after the softmax no longer sum to 1",
     )
-    theirs, _ = _reference(module, 12, 3)(x, x, x, key_padding_mask=~mask)
+    theirs, their_weights = _reference(module, 12, 3)(
+        x, x, x, key_padding_mask=~mask, average_attn_weights=False
+    )
+    expect_close(
+        weights,
+        their_weights,
+        "The weights under a padding mask differ from nn.MultiheadAttention's.",
+        given=given,
+        mistakes={
+            "the queries are masked too; only the keys are": their_weights
+            * mask[:, None, :, None]
+        },
+        likely="the mask of one sentence was used for another",
+    )
     expect_close(
         output,
         theirs,
         "The output under a padding mask differs from nn.MultiheadAttention's.",
         given=given,
-        likely="the mask of one sentence was used for another",
+        likely="the context was computed from other weights than those returned",
     )
 
 
@@ -566,6 +651,14 @@ def check_entropy(entropy: Any) -> None:
         likely="0 times log 0 is NaN; keep the logarithm finite, and not by "
         "shifting every weight",
     )
+    small = torch.tensor([[0.9989, 0.001, 0.0001]])
+    expect_close(
+        call(entropy, small),
+        -(small * small.log()).sum(-1),
+        "Small weights come out wrong.",
+        given=f"weights {show(small)}",
+        likely="the clamp is too high; it must lie far below any weight",
+    )
     batch = torch.randn(2, 3, 4, 5).softmax(-1)
     expect_close(
         call(entropy, batch),
@@ -612,6 +705,9 @@ def check_causal_mask(causal_mask: Any) -> None:
             "the upper triangle: rows are queries, columns are keys": want.T,
             "the diagonal is missing: a token may look at itself": want
             & ~torch.eye(3).bool(),
+            "one place too far: no token may look at the next": torch.ones(3, 3)
+            .tril(1)
+            .bool(),
             "it is inverted: True means look here": ~want,
             "inverted and without the diagonal": ~want.T,
         },

@@ -49,6 +49,8 @@ def check_gelu(gelu: Any) -> None:
             * z
             * (1 + torch.erf(z * math.sqrt(2))),
             "the factor 1/2 is missing": 2 * exact,
+            "a bracket is missing around 1 + erf(...)": 0.5 * z
+            + torch.erf(z / math.sqrt(2)),
             "this is phi(z) alone; it must be multiplied by z": 0.5
             * (1 + torch.erf(z / math.sqrt(2))),
             "z times the density of the normal, not its distribution function": z
@@ -74,6 +76,9 @@ def check_gelu(gelu: Any) -> None:
             "the root of 2/pi is missing": 0.5 * z * (1 + torch.tanh(cubic)),
             "2/pi without the root": 0.5 * z * (1 + torch.tanh(2 / math.pi * cubic)),
             "the factor 1/2 is missing": 2 * tanh,
+            "the constant is 0.044715, with a zero after the point": 0.5
+            * z
+            * (1 + torch.tanh(root * (z + 0.44715 * z**3))),
             "the term with z cubed is missing": 0.5 * z * (1 + torch.tanh(root * z)),
             **both,
         },
@@ -178,6 +183,8 @@ def check_feed_forward(cls: Any) -> None:
             ),
             "the activation comes after the second layer; it belongs between the "
             "two": F.gelu(narrow(z)),
+            "the activation comes before the first layer; it belongs between the "
+            "two": narrow(widen(F.gelu(x))),
             "the input is added: the residual comes later, outside of this "
             "network": right + x,
             "the bias of the first layer is left out": narrow(
@@ -425,6 +432,9 @@ def _layer_mistakes(module: Any, x: Tensor) -> dict[str, Tensor]:
         ),
         "the activation is ReLU; BERT has GELU": n2(h + feed(h, F.relu)),
         "the activation is missing": n2(h + feed(h, lambda z: z)),
+        "the activation comes after self.output; it belongs between the two linear "
+        "layers": n2(h + F.gelu(feed(h, lambda z: z))),
+        "a second activation, after self.output": n2(h + F.gelu(feed(h))),
         "one norm serves both places: attention_norm is used twice": n1(h + feed(h)),
         "one norm serves both places: output_norm is used twice": n2(
             n2(x + attend(x)) + feed(n2(x + attend(x)))
@@ -465,7 +475,8 @@ def _layer_padding(module: Any, oracle: Any) -> None:
 
 
 def _layer_gradient(module: Any, oracle: Any) -> None:
-    x = torch.randn(2, 3, 12)
+    x = torch.randn(2, 3, 12, requires_grad=True)
+    same = x.detach().clone().requires_grad_()
     result = module(x)
     expect(
         result.requires_grad,
@@ -473,7 +484,13 @@ def _layer_gradient(module: Any, oracle: Any) -> None:
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     result.sin().sum().backward()
-    oracle(x).sin().sum().backward()
+    expect(
+        x.grad is not None,
+        "No gradient reaches x.",
+        likely="detach, .data or torch.no_grad on the way",
+    )
+    oracle(same).sin().sum().backward()
+    assert same.grad is not None
     for name, mine, theirs in [
         ("attention.output", module.attention.output, oracle.self_attn.out_proj),
         ("attention_norm", module.attention_norm, oracle.norm1),
@@ -496,6 +513,14 @@ def _layer_gradient(module: Any, oracle: Any) -> None:
                 likely="a part was detached",
                 tol=1e-4,
             )
+    expect_close(
+        x.grad,
+        same.grad,
+        "The gradient of x is wrong.",
+        given="x of shape (2, 3, 12)",
+        likely="the stream was detached before the sum",
+        tol=1e-4,
+    )
 
 
 def _zero(layer: nn.Linear) -> None:
@@ -533,30 +558,49 @@ def _layer_dropout(cls: Any) -> None:
 
 
 def _dropout_rate(cls: Any) -> None:
-    module, _ = _make_layer(cls, hidden_dropout_prob=0.25)
-    _zero(module.attention.output)
-    _zero(module.output)
-    nn.init.ones_(module.attention.output.bias)  # the change is 1 everywhere
-    for norm in (module.attention_norm, module.output_norm):
-        nn.init.ones_(norm.weight)
-        nn.init.zeros_(norm.bias)
-    dropped = (module.train()(torch.zeros(4, 100, 12)) < -1e-3).float().mean()
-    expect(
-        abs(dropped - 0.25) < 0.05,
-        "In training, another share is dropped than hidden_dropout_prob says.",
-        given="hidden_dropout_prob = 0.25",
-        likely="a rate written into the code, attention's rate, or dropout twice on "
-        "the same change",
-    )
+    for part in ("attention.output", "output"):
+        module, _ = _make_layer(cls, hidden_dropout_prob=0.25)
+        _zero(module.attention.output)
+        _zero(module.output)
+        nn.init.ones_(module.get_submodule(part).bias)  # the change is 1 everywhere
+        for norm in (module.attention_norm, module.output_norm):
+            nn.init.ones_(norm.weight)
+            nn.init.zeros_(norm.bias)
+        dropped = (module.train()(torch.zeros(4, 100, 12)) < -1e-3).float().mean()
+        expect(
+            abs(dropped - 0.25) < 0.05,
+            f"In training, another share of the change of {part} is dropped than "
+            "hidden_dropout_prob says.",
+            given="hidden_dropout_prob = 0.25",
+            likely="a rate written into the code, attention's rate, or dropout twice "
+            "on the same change",
+        )
 
 
 def _dropout_between(cls: Any) -> None:
     module, _ = _make_layer(cls, hidden_dropout_prob=0.5)
-    seen: list[Tensor] = []
-    module.output.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    holes: dict[str, float] = {}  # the share of zeros in what goes into a part
+
+    def watch(name: str) -> None:
+        def note(_: nn.Module, inputs: Any, named: Any) -> None:
+            x = [*inputs, *named.values()][0]
+            holes[name] = (x == 0).float().mean().item()
+
+        module.get_submodule(name).register_forward_pre_hook(note, with_kwargs=True)
+
+    for name in ("attention", "intermediate", "output"):
+        watch(name)
     module.train()(torch.randn(2, 5, 12))
+    for name in ("attention", "intermediate"):
+        expect(
+            holes.get(name, 0) < 0.2,
+            f"In training, numbers are dropped from what goes into self.{name}.",
+            given="hidden_dropout_prob = 0.5",
+            likely="one dropout too many: BERT drops what a part brings, not what it "
+            "is given",
+        )
     expect(
-        not any((hidden == 0).float().mean() > 0.2 for hidden in seen),
+        holes.get("output", 0) < 0.2,
         "In training, hidden numbers of the feed-forward network are dropped.",
         given="hidden_dropout_prob = 0.5",
         likely="dropout after the activation, as nn.TransformerEncoderLayer has it; "
@@ -567,25 +611,28 @@ def _dropout_between(cls: Any) -> None:
 @exercise("4.5")
 def check_layer_parameters(layer_parameters: Any) -> None:
     """The number of parameters of one layer."""
-    D, width = 6, 10
+    D, width = 6, 11
     got = layer_parameters(D, width)
     expect(
         got is not None,
         "A number must come back, and nothing did.",
         likely="there is no return statement",
     )
-    attention, widen, narrow, norms = 4 * 42, 70, 66, 24
+    attention, widen, narrow, norms = 4 * 42, 77, 72, 24
     right = attention + widen + narrow + norms
     mistakes = {
         right - norms: "4 D are missing: the two norms are left out, or the biases of "
         "attention",
         right - 12: "one norm is left out, or the shift of both",
         right - 42: "attention has four linear layers: query, key, value and output",
-        right - 24 - 16: "the biases of the linear layers are left out",
-        right - 24 - 16 - norms: "biases and norms are left out",
-        right - 16: "the biases of the feed-forward network are left out",
-        right - 4: "the bias of the first feed-forward layer has F numbers, not D",
-        right + 4: "the bias of the second feed-forward layer has D numbers, not F",
+        right - 42 - norms: "attention has four linear layers: query, key, value and "
+        "output; and the norms are left out",
+        right - 3 * 42: "attention is not one linear layer: it has four",
+        right - 24 - 17: "the biases of the linear layers are left out",
+        right - 24 - 17 - norms: "biases and norms are left out",
+        right - 17: "the biases of the feed-forward network are left out",
+        right - 5: "the bias of the first feed-forward layer has F numbers, not D",
+        right + 5: "the bias of the second feed-forward layer has D numbers, not F",
         right - narrow: "the second feed-forward layer is left out",
         right - widen - narrow: "the feed-forward network is left out",
         attention + norms + (6 * 24 + 24) + (24 * 6 + 6): (
@@ -595,7 +642,7 @@ def check_layer_parameters(layer_parameters: Any) -> None:
     if not isinstance(got, bool) and got != right:
         raise Wrong(
             "The number is wrong.",
-            given="D = 6, F = 10",
+            given="D = 6, F = 11",
             yours=show(got),
             expected=str(right),
             likely=next((why for n, why in mistakes.items() if n == got), ""),
@@ -606,7 +653,7 @@ def check_layer_parameters(layer_parameters: Any) -> None:
         got = layer_parameters(D, width)
         if got != right:
             raise Wrong(
-                "The number is right for D = 6, F = 10, and wrong here.",
+                "The number is right for D = 6, F = 11, and wrong here.",
                 given=f"D = {D}, F = {width}",
                 yours=show(got),
                 expected=str(right),

@@ -1,5 +1,6 @@
 """The checks of chapter 5: the model."""
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -46,6 +47,8 @@ def check_extend(extend: Any) -> None:
             :, :, None, None
         ],
         "it is inverted: True means look here": ~want,
+        "the axes of heads and queries must have size 1; broadcasting repeats them, "
+        "so there is nothing to expand": want.expand(-1, -1, 3, -1),
     }
     expect_close(
         got, want, "The extended mask is wrong.", given=given, mistakes=mistakes
@@ -177,6 +180,10 @@ def check_initialise(initialise: Any) -> None:
     """Normal weights, zero biases, LayerNorm 1 and 0, zero padding row."""
     for std in (0.02, 0.5):
         tree = _Tree()
+        for part in tree.modules():  # not as PyTorch makes it, but used
+            if isinstance(part, nn.LayerNorm):
+                nn.init.constant_(part.weight, 2.0)
+                nn.init.constant_(part.bias, 3.0)
         initialise(tree, std)
         given = f"a module with nested parts, std = {std}"
         for name, part in tree.named_modules():
@@ -206,8 +213,10 @@ def check_initialise(initialise: Any) -> None:
                 expect(
                     bool((part.weight == 1).all()) and not part.bias.any(),
                     "LayerNorm must begin with weight 1 and bias 0.",
-                    given=given,
-                    likely="its weight is not a weight like the others: draw only "
+                    given=f"{given}; LayerNorm has weight 2 and bias 3 before",
+                    likely="it was left as it was; a model may be initialised twice"
+                    if bool((part.weight == 2).all() or (part.bias == 3).all())
+                    else "its weight is not a weight like the others: draw only "
                     "those of nn.Linear and nn.Embedding",
                 )
         expect(
@@ -239,6 +248,8 @@ def _first_weights(name: str, weight: Tensor, std: float, given: str) -> None:
         likely = "normal_ wants the standard deviation, not its square root"
     elif abs(found * std / 0.02 - 1) < 0.03 and std != 0.02:
         likely = "0.02 is written into the function; use std"
+    elif abs(found * std - 1) < 0.03 and abs(w.mean().item() / std - 1) < 0.5:
+        likely = "the second argument of normal_ is the mean: write std=std"
     elif abs(found * std - 1) < 0.03 and abs(w.mean().item()) < 0.1:
         likely = "standard deviation 1: std is not used, or the part not reached"
     elif abs(found - 0.88) < 0.03 and largest < 2.01:
@@ -246,12 +257,14 @@ def _first_weights(name: str, weight: Tensor, std: float, given: str) -> None:
     elif largest < 1.8 * found:
         likely = "a uniform distribution; or the part was not reached: it is nested, "
         likely += "and children() gives the direct parts only"
+    else:
+        likely = "std is not used: another recipe, or a number of your own"
     expect(abs(found - 1) < 0.03, what, given=given, likely=likely)
     expect(
         abs(w.mean().item()) < 0.05 * std,
         f"The weights of {name} must have mean 0.",
         given=given,
-        likely="a shift: normal_(mean=0)",
+        likely="a shift; the second argument of normal_ is the mean: write std=std",
     )
     expect(
         largest > 2.5,
@@ -397,6 +410,22 @@ def _compare(
         mistakes["token_type_ids are not used"] = none[0][real]
     if not torch.equal(open_[0], want[0]):
         mistakes["the mask is not used"] = open_[0][real]
+
+    def through(mask: Tensor, kinds: Tensor) -> Tensor:
+        return model.encoder(model.embeddings(ids, kinds), mask)[0][real]
+
+    if not mask.all():
+        mistakes["the mask is inverted: True marks a token"] = through(
+            ~mask[:, None, None], segments
+        )
+        mistakes["the mask hides queries; the keys are on the last axis"] = through(
+            mask[:, None, :, None], segments
+        )
+    if segments.any():
+        mistakes["the segments were taken for the mask; the order is input_ids, "
+                 "attention_mask, token_type_ids"] = through(
+            segments.bool()[:, None, None], torch.zeros_like(segments)
+        )  # fmt: skip
     expect_close(
         hidden[real],
         want[0][real],
@@ -536,7 +565,7 @@ def _expect_count(got: Any, config: BertConfig, given: str) -> None:
             likely="there is no return statement",
         )
     expect(
-        isinstance(got, int | float | Tensor) and not isinstance(got, bool),
+        isinstance(got, Real | Tensor) and not isinstance(got, bool),
         f"A whole number must come back, not {type(got).__name__}.",
         given=given,
     )
@@ -560,6 +589,10 @@ def _expect_count(got: Any, config: BertConfig, given: str) -> None:
         "a LayerNorm has weight and bias, 2 D": -2 * L * D - D,
         "the LayerNorm of the embeddings is missing": -2 * D,
         "the pooler is missing": -(D * D + D),
+        "the table of words is missing": -config.vocab_size * D,
+        "there is no layer that goes back to the words yet": config.vocab_size * D,
+        "the bias of the second feed-forward layer has D numbers, not F": L * (F_ - D),
+        "the bias of the first feed-forward layer has F numbers, not D": L * (D - F_),
         "the positions are missing": -P * D,
         "the segments are missing": -S * D,
         "the pooler's bias is missing": -D,
@@ -676,8 +709,8 @@ def _name_mistake(theirs: str, got: str, ours: str) -> str:
 @exercise("5.7")
 def check_mean_pool(mean_pool: Any) -> None:
     """Mean over tokens, not over padding."""
-    hidden = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [8.0, 9.0]]])
-    mask = torch.tensor([[1, 1, 0]])
+    hidden = torch.tensor([[[1.0, 5.0], [3.0, 3.0], [8.0, 9.0], [4.0, 5.0]]])
+    mask = torch.tensor([[1, 1, 0, 0]])
     given = f"hidden {show(hidden)}; attention_mask {show(mask)}"
     keep = mask[:, :, None]
     expect_close(
@@ -690,7 +723,11 @@ def check_mean_pool(mean_pool: Any) -> None:
             "padding is left out of the sum, and still counted: divide by the "
             "number of tokens, not by T": (hidden * keep).mean(1),
             "the sum came back; divide by the number of tokens": (hidden * keep).sum(1),
-            "the mask is inverted: 1 means a token": hidden[:, 2],
+            "padding is left out of the count, and still in the sum: set its vectors "
+            "to 0": hidden.sum(1) / 2,
+            "one token too many was counted; .clamp(min=1) guards against 0 without "
+            "adding 1": (hidden * keep).sum(1) / 3,
+            "the mask is inverted: 1 means a token": hidden[:, 2:].mean(1),
             "the largest was taken, not the mean": hidden[:, :2].amax(1),
             "only the first token was taken": hidden[:, 0],
             "special tokens count too; nothing else is left out": hidden[:, 1],
@@ -766,6 +803,10 @@ def check_previous_score(previous_score: Any) -> None:
             "around": torch.tensor([[1.2 / 3]]),
             "the sum came back, not the mean": torch.tensor([[1.1]]),
             "a token's look at itself was scored": torch.tensor([[0.8 / 3]]),
+            "the diagonal runs over the first axes; name the last two: dim1=-2, "
+            "dim2=-1": a.diagonal(offset=-1).mean(-1),
+            "one number for all heads; each head has its own": torch.tensor(0.55),
+            "the mean over the tokens is missing": torch.tensor([[[0.7, 0.4]]]),
             "everything before was added up, not the token directly before": (
                 torch.tensor([[0.8]])
             ),

@@ -113,11 +113,11 @@ def expect_close(
             given=given,
             likely=_matching(got, mistakes) or likely,
         )
-    got, want = got.detach().to(torch.float64), want.detach().to(torch.float64)
-    if torch.allclose(got, want, rtol=tol, atol=tol):
+    a, b = got.detach().to(torch.float64), want.detach().to(torch.float64)
+    if torch.allclose(a, b, rtol=tol, atol=tol):
         return
     likely = _matching(got, mistakes) or likely
-    if not likely and got.isnan().any():
+    if not likely and a.isnan().any():
         likely = "a NaN: 0/0, inf - inf, or the softmax of a row of -inf"
     raise Wrong(what, given=given, yours=show(got), expected=show(want), likely=likely)
 
@@ -157,8 +157,9 @@ def show(value: Any) -> str:
     if value.numel() > 24:
         return f"a tensor of shape {shape}"
     value = value.detach()
-    numbers = value if value.dtype == torch.bool else value.to(torch.float64)
-    text = repr(_rounded(numbers.tolist()))
+    if value.is_floating_point():
+        value = value.to(torch.float64)
+    text = repr(_rounded(value.tolist()))
     return f"{text}, shape {shape}" if value.dim() else text
 
 

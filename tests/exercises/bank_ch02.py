@@ -39,6 +39,11 @@ def one_hot_whole_numbers(ids, V):
     return F.one_hot(ids, V)
 
 
+@wrong("2.1", says="dtype torch.float64; it must be torch.float32")
+def one_hot_double(ids, V):
+    return torch.eye(V, dtype=torch.float64)[ids]
+
+
 @wrong("2.1", says="dtype torch.bool; it must be torch.float32")
 def one_hot_truth_values(ids, V):
     return ids[..., None] == torch.arange(V)
@@ -143,9 +148,38 @@ def gradient_of_padding(ids, grad, V, padding_id):
     return torch.zeros(V, grad.size(-1)).index_add(0, *flat(ids, grad))
 
 
-@wrong("2.2", says="padding_id is not used, or taken to be 0")
+@wrong("2.2", says="row 0 was cleared; padding_id is 3")
 def gradient_padding_zero(ids, grad, V, padding_id):
     return gradient_by_loop(ids, grad, V, 0)
+
+
+@wrong("2.2", says="row 0 was cleared too")
+def gradient_padding_and_zero(ids, grad, V, padding_id):
+    result = gradient_by_loop(ids, grad, V, padding_id)
+    result[0] = 0
+    return result
+
+
+@wrong("2.2", says="flattened in different orders")
+def gradient_flat_orders(ids, grad, V, padding_id):
+    return gradient_by_loop(ids.mT.reshape(ids.shape), grad, V, padding_id)
+
+
+@wrong("2.2", says="the mean over the sentences")
+def gradient_mean_of_sentences(ids, grad, V, padding_id):
+    hot = torch.eye(V)[ids]
+    result = (hot.mT @ grad).mean(0)
+    result[padding_id] = 0
+    return result
+
+
+@right("2.2")
+def gradient_in_float64(ids, grad, V, padding_id):
+    result = torch.zeros(V, grad.size(-1), dtype=torch.float64)
+    i, g = flat(ids, grad)
+    result.scatter_add_(0, i[:, None].expand_as(g), g.double())
+    result[padding_id] = 0
+    return result
 
 
 @wrong("2.2", says="the mean over the places")
@@ -319,6 +353,18 @@ def seps_before(input_ids, sep_id):
     return sep.cumsum(1) - sep
 
 
+@wrong("2.4", says="roll() brought the last [SEP] to the front")
+def segments_rolled(input_ids, sep_id, pad_id):
+    count = (input_ids == sep_id).roll(1, 1).cumsum(1)
+    return ((count == 1) & (input_ids != pad_id)).long()
+
+
+@wrong("2.4", says="the last [SEP] gets segment 0")
+def segments_last_sep(input_ids, sep_id, pad_id):
+    between = (input_ids == sep_id).cumsum(1) == 1
+    return (between & (input_ids != sep_id)).long()
+
+
 @wrong("2.4", says="padding after the pair gets segment 2")
 def segments_counted(input_ids, sep_id, pad_id):
     return seps_before(input_ids, sep_id)
@@ -454,6 +500,25 @@ def norm_root_squared(x, gain, bias, eps):
     centred = x - x.mean(-1, keepdim=True)
     std = centred.square().mean(-1, keepdim=True).sqrt()
     return gain * centred / (std.square() + eps).sqrt() + bias
+
+
+@wrong("2.5", says="mean or variance is detached")
+def norm_detached_statistics(x, gain, bias, eps):
+    mean = x.mean(-1, keepdim=True).detach()
+    variance = x.var(-1, correction=0, keepdim=True).detach()
+    return gain * (x - mean) / (variance + eps).sqrt() + bias
+
+
+@wrong("2.5", says="No gradient reaches x.")
+def norm_detached(x, gain, bias, eps):
+    return norm(x.detach(), gain, bias, eps)
+
+
+@wrong("2.5", says="No gradient reaches the gain.")
+def norm_module_with_data(x, gain, bias, eps):
+    layer = nn.LayerNorm(x.size(-1), eps=eps)
+    layer.weight.data, layer.bias.data = gain.data, bias.data
+    return layer(x)
 
 
 @wrong("2.5", says="two large numbers cancel")
@@ -746,6 +811,19 @@ class EmbeddingsNormFirst(Base):
 
     def last(self, x):
         return self.dropout(x)
+
+
+@wrong("2.7", says="the vectors of padding are set to 0")
+class EmbeddingsZeroPadding(Base):
+    def forward(self, input_ids, token_type_ids=None):
+        x = super().forward(input_ids, token_type_ids)
+        return x * (input_ids != self.word_embeddings.padding_idx)[..., None]
+
+
+@wrong("2.7", says="the three are averaged")
+class EmbeddingsAveraged(Base):
+    def last(self, x):
+        return super().last(x / 3)
 
 
 @wrong("2.7", says="No gradient reaches position_embeddings.weight")

@@ -47,6 +47,21 @@ def mix_without_exp(scores, values):
     return scores / scores.sum(-1, keepdim=True) @ values
 
 
+@right("3.1")
+def mix_in_float64(scores, values):
+    return scores.double().log_softmax(-1).exp() @ values.double()
+
+
+@wrong("3.1", says="over the whole matrix")
+def mix_over_everything(scores, values):
+    return scores.flatten().softmax(0).view(scores.shape) @ values
+
+
+@wrong("3.1", says="the weights came back")
+def mix_weights_only(scores, values):
+    return scores.softmax(-1)
+
+
 @wrong("3.1", says="A large score breaks it.")
 def mix_overflow(scores, values):
     return scores.exp() / scores.exp().sum(-1, keepdim=True) @ values
@@ -85,6 +100,24 @@ def softmax_textbook(scores):
 def softmax_global_max(scores):
     e = (scores - scores.max()).exp()
     return e / e.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
+@wrong("3.2", says="the mean or the minimum was subtracted")
+def softmax_minus_mean(scores):
+    e = (scores - scores.mean(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
+
+
+@wrong("3.2", says="the mean or the minimum was subtracted")
+def softmax_minus_minimum(scores):
+    e = (scores - scores.min(-1, keepdim=True).values).exp()
+    return e / e.sum(-1, keepdim=True)
+
+
+@wrong("3.2", says="the largest absolute value")
+def softmax_minus_absolute(scores):
+    e = (scores - scores.abs().amax(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
 
 
 @wrong("3.2", says="each row must sum to 1")
@@ -139,6 +172,11 @@ def padding_mask_one_more(lengths, T):
     return torch.arange(T) <= lengths[:, None]
 
 
+@wrong("3.3", says="one token too few")
+def padding_mask_from_one(lengths, T):
+    return torch.arange(1, T + 1) < lengths[:, None]
+
+
 @wrong("3.3", says="dtype torch.float32")
 def padding_mask_float(lengths, T):
     return (torch.arange(T) < lengths[:, None]).float()
@@ -188,6 +226,47 @@ def attend_einsum(query, key, value, mask=None):
 def attend_library(query, key, value, mask=None):
     context = F.scaled_dot_product_attention(query, key, value, mask)
     return context, attend(query, key, value, mask)[1]
+
+
+@right("3.4")
+def attend_list_in_float64(query, key, value, mask=None):
+    return list(attend(query.double(), key.double(), value.double(), mask))
+
+
+@wrong("3.4", says="a number such as -10,000 in place of -inf")
+def attend_minus_ten_thousand(query, key, value, mask=None):
+    return attend(query, key, value, mask, fill=-1e4)
+
+
+@wrong("3.4", says="The gradient of the query is wrong.")
+def attend_detached_sum(query, key, value, mask=None):
+    scores = query @ key.mT / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e30)
+    e = (scores - scores.amax(-1, keepdim=True)).exp()
+    weights = e / e.sum(-1, keepdim=True).detach()
+    if mask is not None:
+        weights = weights * mask
+    return weights @ value, weights
+
+
+@wrong("3.4", says="No gradient reaches the query.")
+def attend_detached_weights(query, key, value, mask=None):
+    weights = attend(query, key, value, mask)[1].detach()
+    return weights @ value, weights
+
+
+@wrong("3.4", says="The context has lost its gradient.")
+def attend_detached(query, key, value, mask=None):
+    return attend(query.detach(), key.detach(), value.detach(), mask)
+
+
+@wrong("3.4", says="one empty row emptied the others too")
+def attend_all_or_nothing(query, key, value, mask=None):
+    context, weights = attend(query, key, value, mask)
+    if mask is not None and not mask.any(-1).all():
+        return context * 0, weights * 0
+    return context, weights
 
 
 @wrong("3.4", says="not divided by the square root of d_k")
@@ -344,7 +423,23 @@ class HeadsDropping(RightHeads):
         return RightHeads.split_heads(x, H)
 
 
-@wrong("3.5", says="PyTorch's own error came out")
+@wrong("3.5", says="view size is not compatible")
+class HeadsMergeView(RightHeads):
+    @staticmethod
+    def merge_heads(x):
+        B, H, T, d = x.shape
+        return x.transpose(1, 2).view(B, T, H * d)
+
+
+@wrong("3.5", says="AssertionError came out; it must be ValueError")
+class HeadsAssert(RightHeads):
+    @staticmethod
+    def split_heads(x, H):
+        assert x.size(-1) % H == 0
+        return RightHeads.split_heads(x, H)
+
+
+@wrong("3.5", says="RuntimeError came out; it must be ValueError")
 class HeadsUnchecked(RightHeads):
     @staticmethod
     def split_heads(x, H):
@@ -441,7 +536,38 @@ class AttentionMergeReshape(Base):
         return c.reshape(B, T, H * d)
 
 
-@wrong("3.6", says="the output layer left out")
+@wrong("3.6", says="the queries are masked too")
+class AttentionMaskOnBoth(Base):
+    def forward(self, x, mask=None):
+        output, weights = super().forward(x, mask)
+        if mask is not None:
+            weights = weights * mask[:, None, :, None]
+            values = self.split(self.value(x))
+            output = self.output(self.merge(weights @ values))
+        return output, weights
+
+
+@wrong("3.6", says="the mask of one sentence was used for another")
+class AttentionFirstMask(Base):
+    def keys_mask(self, mask):
+        return mask[:1, None, None, :]
+
+
+@wrong("3.6", says="the keys were mixed")
+class AttentionMixesKeys(Base):
+    def forward(self, x, mask=None):
+        _, weights = super().forward(x, mask)
+        return self.output(self.merge(weights @ self.split(self.key(x)))), weights
+
+
+@wrong("3.6", says="x was added")
+class AttentionResidual(Base):
+    def forward(self, x, mask=None):
+        output, weights = super().forward(x, mask)
+        return x + output, weights
+
+
+@wrong("3.6", says="the output layer is left out")
 class AttentionNoOutput(Base):
     def forward(self, x, mask=None):
         q, k, v = (self.split(f(x)) for f in (self.query, self.key, self.value))
@@ -508,6 +634,22 @@ def entropy_nan(weights):
     return -(weights * weights.log()).sum(-1)
 
 
+@right("3.7")
+def entropy_library(weights):
+    return torch.distributions.Categorical(probs=weights).entropy()
+
+
+@right("3.7")
+def entropy_in_float64(weights):
+    weights = weights.double().clamp(min=1e-9)
+    return -(weights * weights.log()).sum(-1)
+
+
+@wrong("3.7", says="the clamp is too high")
+def entropy_high_clamp(weights):
+    return -(weights * weights.clamp(min=0.01).log()).sum(-1)
+
+
 @wrong("3.7", says="the sign")
 def entropy_sign(weights):
     return (weights * weights.clamp(min=1e-30).log()).sum(-1)
@@ -560,6 +702,11 @@ def causal_upper(T):
 @wrong("3.8", says="the diagonal is missing")
 def causal_strict(T):
     return torch.ones(T, T).tril(-1).bool()
+
+
+@wrong("3.8", says="one place too far")
+def causal_looks_ahead(T):
+    return torch.ones(T, T).tril(1).bool()
 
 
 @wrong("3.8", says="inverted: True means look here")

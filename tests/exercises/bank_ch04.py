@@ -96,6 +96,22 @@ def gelu_bracket(z, tanh=False):
     return 0.5 * z * (1 + torch.tanh(ROOT * z + 0.044715 * z**3))
 
 
+@wrong("4.1", says="the constant is 0.044715")
+def gelu_constant(z, tanh=False):
+    cubic = z + 0.44715 * z**3
+    return 0.5 * z * (1 + torch.tanh(ROOT * cubic)) if tanh else exact_gelu(z)
+
+
+@wrong("4.1", says="a bracket is missing around 1 + erf")
+def gelu_no_bracket(z, tanh=False):
+    return tanh_gelu(z) if tanh else 0.5 * z * 1 + torch.erf(z / 2**0.5)
+
+
+@right("4.1")
+def gelu_erfc(z, tanh=False):
+    return nn.GELU("tanh")(z) if tanh else z * torch.special.erfc(-z / 2**0.5) / 2
+
+
 @wrong("4.1", says="2/pi without the root")
 def gelu_no_root(z, tanh=False):
     if not tanh:
@@ -203,6 +219,12 @@ class NetworkTanh(Network):
 class NetworkLate(Network):
     def forward(self, x):
         return F.gelu(self.output(self.intermediate(x)))
+
+
+@wrong("4.2", says="the activation comes before the first layer")
+class NetworkEarly(Network):
+    def forward(self, x):
+        return self.output(self.intermediate(F.gelu(x)))
 
 
 @wrong("4.2", says="a second activation at the end")
@@ -514,10 +536,62 @@ class LayerDropsStream(Layer):
         return self.output_norm(self.drop(x + self.feed(x)))
 
 
-@wrong("4.4", says="another share is dropped")
+@wrong("4.4", says="another share of the change of attention.output is")
 class LayerFixedRate(Layer):
     def drop(self, x):
         return F.dropout(x, 0.1, training=self.training)
+
+
+@wrong("4.4", says="another share of the change of output is dropped")
+class LayerSecondRateFixed(Layer):
+    def forward(self, x, mask=None):
+        x = self.attention_norm(x + self.drop(self.attend(x, mask)))
+        change = F.dropout(self.feed(x), 0.1, training=self.training)
+        return self.output_norm(x + change)
+
+
+@wrong("4.4", says="what goes into self.attention")
+class LayerDropsBeforeAttention(Layer):
+    def attend(self, x, mask):
+        return self.attention(x=self.drop(x), mask=mask)[0]
+
+
+@wrong("4.4", says="what goes into self.intermediate")
+class LayerDropsBeforeFeed(Layer):
+    def feed(self, x):
+        return super().feed(self.drop(x))
+
+
+@wrong("4.4", says="The gradient of x is wrong.")
+class LayerStreamDetached(Layer):
+    def forward(self, x, mask=None):
+        x = self.attention_norm(x.detach() + self.drop(self.attend(x, mask)))
+        return self.output_norm(x + self.drop(self.feed(x)))
+
+
+@wrong("4.4", says="the activation comes after self.output")
+class LayerActivationLate(Layer):
+    def feed(self, x):
+        return F.gelu(self.output(self.intermediate(x)))
+
+
+@wrong("4.4", says="a second activation, after self.output")
+class LayerActivationTwice(Layer):
+    def feed(self, x):
+        return F.gelu(super().feed(x))
+
+
+@right("4.4")
+class LayerSequential(Layer):
+    def __init__(self, config):
+        super().__init__(config)
+        self.ffn = nn.Sequential(
+            self.intermediate, nn.GELU(), self.output, nn.Dropout(self.p)
+        )
+
+    def forward(self, x, mask=None):
+        x = self.attention_norm(x + self.drop(self.attend(x, mask)))
+        return self.output_norm(self.ffn(x) + x)
 
 
 @wrong("4.4", says="dropout after the activation")
@@ -616,6 +690,16 @@ def count_three(D, F):
     return count_closed(D, F) - D * D - D
 
 
+@wrong("4.5", says="and the norms are left out")
+def count_three_no_norms(D, F):
+    return count_closed(D, F) - D * D - 5 * D
+
+
+@wrong("4.5", says="attention is not one linear layer")
+def count_one(D, F):
+    return count_closed(D, F) - 3 * (D * D + D)
+
+
 @wrong("4.5", says="F was taken to be 4 D")
 def count_four(D, F):
     return 12 * D * D + 13 * D
@@ -628,7 +712,7 @@ def count_wrong_bias(D, F):
 
 @wrong("4.5", says="a number that holds for one size only")
 def count_fixed(D, F):
-    return 328
+    return 341
 
 
 @wrong("4.5", says="there is no return statement")

@@ -61,6 +61,17 @@ def extend_numbers(attention_mask):
     return attention_mask[:, None, None, :]
 
 
+@wrong("5.1", says="there is nothing to expand")
+def extend_expanded(attention_mask):
+    T = attention_mask.size(1)
+    return attention_mask.bool()[:, None, None].expand(-1, 1, T, -1)
+
+
+@right("5.1")
+def extend_compare(attention_mask):
+    return attention_mask.reshape(attention_mask.shape[0], 1, 1, -1) > 0.5
+
+
 @wrong("5.1", says="an axis was found by its size")
 def extend_by_size(attention_mask):
     B, T = attention_mask.shape
@@ -189,8 +200,16 @@ def initialise_apply(module, std):
 
 
 @right("5.3")
+def initialise_reset(module, std):
+    initialise_data(module, std)
+    for part in module.modules():
+        if isinstance(part, nn.LayerNorm):
+            part.reset_parameters()
+
+
+@wrong("5.3", says="LayerNorm must begin with weight 1")
 def initialise_data(module, std):
-    # LayerNorm is left as PyTorch makes it, which is 1 and 0.
+    # LayerNorm is left as it is.
     with torch.no_grad():
         for part in module.modules():
             match part:
@@ -207,6 +226,19 @@ def initialise_data(module, std):
 @wrong("5.3", says="std was squared")
 def initialise_variance(module, std):
     first_weights(module, std**2)
+
+
+@wrong("5.3", says="the second argument of normal_ is the mean")
+def initialise_mean(module, std):
+    first_weights(module, std, lambda weight, std: nn.init.normal_(weight, std))
+
+
+@wrong("5.3", says="another recipe")
+def initialise_xavier(module, std):
+    def draw(weight, std):
+        nn.init.xavier_normal_(weight)
+
+    first_weights(module, std, draw)
 
 
 @wrong("5.3", says="0.02 is written into the function")
@@ -377,6 +409,24 @@ class BertMaskNotExtended(Base):
         return attention_mask.bool()
 
 
+@wrong("5.4", says="the mask is inverted")
+class BertMaskInverted(Base):
+    def mask(self, attention_mask):
+        return attention_mask.bool().logical_not()[:, None, None]
+
+
+@wrong("5.4", says="the mask hides queries")
+class BertMaskQueries(Base):
+    def mask(self, attention_mask):
+        return attention_mask.bool()[:, None, :, None]
+
+
+@wrong("5.4", says="the segments were taken for the mask")
+class BertSwappedArguments(Base):
+    def forward(self, input_ids, token_type_ids=None, attention_mask=None):
+        return super().forward(input_ids, attention_mask, token_type_ids)
+
+
 @wrong("5.4", says="the mask is not used")
 class BertNoMask(Base):
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
@@ -492,6 +542,11 @@ def count_no_feed_forward_biases(config):
 @wrong("5.5", says="the biases of attention are missing")
 def count_no_attention_biases(config):
     return counted(config, ["attention biases"])
+
+
+@wrong("5.5", says="the table of words is missing")
+def count_no_words(config):
+    return counted(config, ["words"])
 
 
 @wrong("5.5", says="the pooler is missing")
@@ -686,6 +741,17 @@ def mean_of_masked(hidden, attention_mask):
     return (hidden * attention_mask[:, :, None]).mean(1)
 
 
+@wrong("5.7", says="and still in the sum")
+def mean_padding_in_sum(hidden, attention_mask):
+    return hidden.sum(1) / attention_mask.sum(1, keepdim=True).clamp(min=1)
+
+
+@wrong("5.7", says="one token too many was counted")
+def mean_plus_one(hidden, attention_mask):
+    total = (hidden * attention_mask[:, :, None]).sum(1)
+    return total / (attention_mask.sum(1, keepdim=True) + 1)
+
+
 @wrong("5.7", says="0/0 is NaN")
 def mean_nan(hidden, attention_mask):
     m = attention_mask[:, :, None]
@@ -771,6 +837,16 @@ def previous_over_T(weights):
 def previous_roll(weights):
     i = torch.arange(weights.size(-1))
     return weights[..., i, i - 1].mean(-1)
+
+
+@wrong("5.8", says="the diagonal runs over the first axes")
+def previous_without_dims(weights):
+    return torch.diagonal(weights, offset=-1).mean(-1)
+
+
+@wrong("5.8", says="the mean over the tokens is missing")
+def previous_no_mean(weights):
+    return weights.diagonal(-1, -2, -1)
 
 
 @wrong("5.8", says="the sum came back")

@@ -90,3 +90,13 @@ def test_a_large_tensor_is_shown_by_its_shape():
 
 def test_a_small_tensor_is_shown_in_full():
     assert show(torch.tensor([[0.5, 1 / 3]])) == "[[0.5, 0.3333]], shape (1, 2)"
+
+
+def test_whole_numbers_and_truth_values_are_shown_as_such():
+    assert show(torch.tensor([1, 2])) == "[1, 2], shape (2,)"
+    assert show(torch.tensor([True])) == "[True], shape (1,)"
+
+
+def test_a_wrong_mask_is_shown_in_truth_values():
+    with pytest.raises(Wrong, match=r"\[True, True\]"):
+        expect_close(torch.tensor([True, True]), torch.tensor([True, False]), "Wrong.")

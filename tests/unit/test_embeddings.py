@@ -149,12 +149,12 @@ BAD = {
     "id of float": (
         (GOOD.float(),),
         TypeError,
-        "input_ids has dtype torch.float32; it must be torch.int64",
+        "input_ids has dtype torch.float32; it must be int64 or int32",
     ),
     "id of bool": (
         (GOOD.bool(),),
         TypeError,
-        "input_ids has dtype torch.bool; it must be torch.int64",
+        "input_ids has dtype torch.bool; it must be int64 or int32",
     ),
     "a list": (
         ([[1, 2]],),
@@ -199,7 +199,7 @@ BAD = {
     "segments of float": (
         (GOOD, GOOD.float()),
         TypeError,
-        "token_type_ids has dtype torch.float32; it must be torch.int64",
+        "token_type_ids has dtype torch.float32; it must be int64 or int32",
     ),
 }
 

@@ -201,7 +201,7 @@ REFUSED = {
     "ids of fractions": (
         {"input_ids": IDS.float()},
         TypeError,
-        ["input_ids", "torch.float32", "torch.int64"],
+        ["input_ids", "torch.float32", "int64 or int32"],
     ),
     "ids no tensor": (
         {"input_ids": IDS.tolist()},

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -53,7 +52,7 @@ class Cutter:
         self.unk, self.cls, self.sep = (self.vocab[token] for token in special)
         # Worked out once, then looked up. A chunk is what stands between two spaces.
         self._fold = Lazy(self._fold_code)
-        self._pieces = Lazy(partial(longest_match, vocab=self.vocab))
+        self._pieces = Lazy(self._cut_word)
         self._chunk_ids = Lazy(self._cut_chunk)
         self._chunk_spans = Lazy(self._trace_chunk)
 
@@ -86,10 +85,16 @@ class Cutter:
     def _fold_code(self, code: int) -> str:
         return fold(chr(code), self.lowercase)
 
-    def _cut_chunk(self, chunk: str) -> list[int]:
-        ids: list[int] = []
+    def _cut_word(self, word: str) -> tuple[int, ...]:
+        # A tuple of numbers is nothing that the garbage collector has to look into.
+        return tuple(longest_match(word, self.vocab))
+
+    def _cut_chunk(self, chunk: str) -> tuple[int, ...]:
+        if chunk.isascii() and chunk.isalpha() and chunk.islower():
+            return self._pieces[chunk]  # most chunks: a word, with nothing to fold
+        ids: tuple[int, ...] = ()
         for word in chunk.translate(self._fold).split():
-            ids += self._pieces[word]
+            ids += self._pieces[word]  # of one word alone: that very tuple
         return ids
 
     def _trace_chunk(self, chunk: str) -> list[tuple[int, int]]:

@@ -45,6 +45,12 @@ def lab(
         if shown is not None:
             display(shown)
     else:
-        from ipywidgets import interact  # type: ignore[import-untyped]
+        from ipywidgets import fixed, interact  # type: ignore[import-untyped]
 
-        interact(draw, **controls)
+        # Without this, interact would look for a slider for every other argument.
+        others = {
+            name: fixed(argument.default)
+            for name, argument in arguments.items()
+            if name not in controls
+        }
+        interact(draw, **controls, **others)

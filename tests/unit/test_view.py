@@ -293,6 +293,14 @@ def test_lab_gives_the_controls_to_interact(monkeypatch):
     assert given == [{"heads": (1, 8)}]
 
 
+def test_lab_keeps_the_other_arguments_as_they_are(monkeypatch):
+    """With the real ipywidgets, which refuses None where it looks for a slider."""
+    monkeypatch.delenv("BERTLIB_STATIC", raising=False)
+    seen = []
+    lab(lambda heads=4, ax=None: seen.append((heads, ax)), heads=(1, 8))
+    assert seen == [(4, None)]
+
+
 def test_lab_refuses_a_control_that_draw_does_not_take():
     with pytest.raises(TypeError, match="layers= is a control"):
         lab(lambda heads=4: None, layers=(1, 8))

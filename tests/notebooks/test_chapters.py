@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -274,3 +275,21 @@ def test_no_hugging_face_package_is_imported_by_bertlib():
             path.read_text(encoding="utf-8"),
             re.M,
         ), path
+
+
+@pytest.mark.parametrize("path", PATHS, ids=CHAPTERS)
+def test_a_copy_without_answers_runs_to_its_end(path, tmp_path):
+    """No cell may need what the student has not written yet."""
+    command = [sys.executable, str(ROOT / "tools/student.py"), "--to", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    notebook = nbformat.read(tmp_path / path.name, as_version=4)
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, resources=where).execute()
+    verdicts = [
+        output.text
+        for cell in code(notebook, "exercise")
+        for output in cell.outputs
+        if output.output_type == "stream"
+    ]
+    assert len(verdicts) == len(code(CHAPTERS[path.stem], "exercise"))
+    assert all("not attempted yet" in verdict for verdict in verdicts)

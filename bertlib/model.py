@@ -20,12 +20,13 @@ class BertOutput(NamedTuple):
     """What `BertModel` returns.
 
     last_hidden_state: (B, T, D), one vector for each token.
-    pooler_output: (B, D), made from the vector of the first token, [CLS].
+    pooler_output: (B, D), made from the vector of the first token, [CLS]; None for a
+        model without a pooler.
     attentions: a (B, H, T, T) for each layer, or None where they were not asked for.
     """
 
     last_hidden_state: Tensor
-    pooler_output: Tensor
+    pooler_output: Tensor | None
     attentions: tuple[Tensor, ...] | None
 
 # %% ../chapters/05_model.ipynb #extended-mask
@@ -112,16 +113,18 @@ class BertModel(nn.Module):
 
     Args:
         config: sizes, dropout, and initializer_range for the first weights.
+        add_pooling_layer: False for a model whose head reads tokens alone: a pooler
+            would be trained by nothing there.
 
     Source: Devlin et al. 2019, section 3; built in chapter 5.
     """
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
         self.config = config
         self.embeddings = BertEmbeddings(config)
         self.encoder = BertEncoder(config)
-        self.pooler = BertPooler(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
         init_weights(self, config.initializer_range)
 
     def forward(
@@ -151,7 +154,8 @@ class BertModel(nn.Module):
         if attention_mask is not None:
             mask = extend_mask(attention_mask, input_ids)  # (B, 1, 1, T)
         hidden, attentions = self.encoder(x, mask, output_attentions=output_attentions)
-        return BertOutput(hidden, self.pooler(hidden), attentions)
+        pooled = None if self.pooler is None else self.pooler(hidden)
+        return BertOutput(hidden, pooled, attentions)
 
 # %% ../chapters/05_model.ipynb #count-parameters
 def count_by_part(config: BertConfig) -> dict[str, int]:

@@ -65,6 +65,7 @@ def measure(config: BertConfig, got: dict[str, Any]) -> None:
     with torch.no_grad():
         out = model(*dummy_inputs(config), output_attentions=True)
 
+    assert out.pooler_output is not None  # nobody asked for a model without
     attentions = out.attentions or ()
     got["last_hidden_state"] = tuple(out.last_hidden_state.shape)
     got["pooler_output"] = tuple(out.pooler_output.shape)

@@ -14,6 +14,7 @@ from bertlib.config import BertConfig
 from bertlib.model import (
     BertModel,
     BertOutput,
+    BertPooler,
     count_by_part,
     count_parameters,
     extend_mask,
@@ -73,6 +74,19 @@ def test_the_pooler_reads_the_first_token():
     out = model(IDS, MASK)
     want = model.pooler.dense(out.last_hidden_state[:, 0]).tanh()
     torch.testing.assert_close(out.pooler_output, want)
+
+
+def test_a_model_without_a_pooler_has_no_weights_for_one():
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=50, hidden_size=12, num_attention_heads=3)
+    model = BertModel(config, add_pooling_layer=False).eval()
+    out = model(torch.tensor([[2, 7, 3]]))
+    assert out.pooler_output is None
+    assert out.last_hidden_state.shape == (1, 3, 12)
+    pooler = BertPooler(config)
+    without = sum(p.numel() for p in pooler.parameters())
+    counted = sum(p.numel() for p in model.parameters())
+    assert counted == count_parameters(config) - without
 
 
 def test_eval_gives_the_same_numbers_twice():

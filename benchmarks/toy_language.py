@@ -1,6 +1,6 @@
 """Does BERT learn the toy language of chapter 7, down to its floor?
 
-    python benchmarks/toy_language.py [--seeds 3] [--steps 1200] [--threads 1]
+    python benchmarks/toy_language.py [--seeds 3] [--steps 1400] [--threads 1]
 
 For each seed a small BERT is trained on fresh sentences of 2 to 12 words, two to a row,
 masked as the paper masks. Then two questions, on sentences it has not seen:
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--pairs", type=int, default=100, help="a length and kind")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)

@@ -23,10 +23,12 @@ BROWSER := .venv/browser
 book: $(READY)
 	$(PY) tools/build_book.py
 
+# Two files of tests at a time, each with one thread: threads of two programs that
+# share two cores wait for each other.
 test: $(READY) $(BROWSER)
 	$(PY) -m bertlib.corpus
 	$(PY) tools/build_book.py
-	$(PY) -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(PYTEST)
 
 export: $(READY)
 	$(PY) tools/export.py

@@ -225,7 +225,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--encoding", default="utf-8", help="of the sources (utf-8)")
     add("--shard-tokens", type=int, default=2_000_000, help="about so many in a shard")
     add("--held-out", type=float, default=0.02, help="share kept for evaluation (0.02)")
-    add("--workers", type=int, default=os.cpu_count(), help="processes (one per core)")
+    cores = min(4, os.cpu_count() or 1)  # each takes up to 200 MB
+    add("--workers", type=int, default=cores, help=f"processes ({cores})")
     found = parser.parse_args(argv)
     rules = {
         "--vocab-size": (found.vocab_size > 5, "above 5"),

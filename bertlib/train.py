@@ -31,6 +31,7 @@ from bertlib.recipe import (
     autocast,
     choose_precision,
     dropout_of,
+    keep_memory,
     learning_rate_at,
     make_optimizer,
 )
@@ -97,6 +98,8 @@ class Trainer:
         if world_size > 1:
             dist.broadcast_object_list(chosen)  # a measured choice may differ
         self.precision = chosen[0]
+        if self.device.type == "cpu":
+            keep_memory()
         self.optimizer = make_optimizer(self.bare, recipe)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == "fp16"

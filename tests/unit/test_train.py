@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import pickletools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -539,3 +541,33 @@ def test_the_bigram_is_a_distribution():
     pairs = Bigram([text], unigram(text, 8), weight=2.0)
     p = [math.exp(-pairs.loss([question([5], [w])]).loss) for w in range(8)]
     assert sum(p) == pytest.approx(1.0)
+
+
+FAULTS = """
+import resource
+import torch
+from bertlib.recipe import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    parts = [torch.ones(6_000_000) for _ in range(4)]
+    del parts
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+returned = [faults() for _ in range(3)][-1]
+if not keep_memory():
+    raise SystemExit("no glibc")
+kept = [faults() for _ in range(3)][-1]
+print(returned, kept)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the settings are those of glibc")
+def test_kept_memory_is_not_asked_for_again():
+    command = [sys.executable, "-c", FAULTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "no glibc" in done.stderr:
+        return  # another C library: there is nothing to keep
+    returned, kept = map(int, done.stdout.split())
+    assert returned > 10_000  # 4 x 24 MB in pages of 4 kB are 23,438
+    assert kept < 100

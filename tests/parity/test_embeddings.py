@@ -101,7 +101,6 @@ def test_training_drops_where_transformers_does():
     assert (got == 0).any()
 
 
-
 @pytest.mark.parametrize("seed", range(8))
 def test_transformers_reads_the_file_that_we_write(seed, tmp_path):
     config = random_config(seed)

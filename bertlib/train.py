@@ -136,16 +136,9 @@ class Trainer:
         norm = self.update(rate)
         self.step_number += 1
         loss, accuracy = mlm_loss + nsp_loss, right / max(1, masked)
+        step = self.step_number
         return Report(
-            self.step_number,
-            loss,
-            mlm_loss,
-            nsp_loss,
-            accuracy,
-            norm,
-            rate,
-            masked,
-            tokens,
+            step, loss, mlm_loss, nsp_loss, accuracy, norm, rate, masked, tokens
         )
 
     def backward(self, batch: Batch, totals: Tensor, m: int, last: bool) -> Tensor:

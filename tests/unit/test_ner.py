@@ -3,7 +3,6 @@ import sys
 from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -47,7 +46,6 @@ from bertlib.textfile import Refused
 from bertlib.tokenizer import WordPieceTokenizer
 from bertlib.vocabulary import SPECIAL_TOKENS
 
-ROOT = Path(__file__).resolve().parents[2]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'-@ß\u1100\u1161"
 TOKENS = [*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS if c.isalnum())]
 TOKENS += ["the", "##ing", "clock", "lund", "##en", "中", "é"]
@@ -465,14 +463,6 @@ def test_a_json_line_that_cannot_be_read_is_named(row, says):
         jsonl({"tokens": ["a"], "tags": ["O"]}, row)
 
 
-@pytest.fixture
-def shared_data(monkeypatch):
-    folder = ROOT.parent / "shared/data"
-    if not folder.is_dir():
-        pytest.skip("the public files are not on this machine")
-    monkeypatch.setenv("BERTLIB_DATA", str(folder))
-
-
 @pytest.mark.parametrize(
     ("data", "split", "rows", "entities"),
     [
@@ -483,7 +473,7 @@ def shared_data(monkeypatch):
         ("conll2000", "test", 2012, 23852),
     ],
 )
-@pytest.mark.usefixtures("shared_data")
+@pytest.mark.usefixtures("public_data")
 def test_the_public_sets_have_as_many_rows_and_entities_as_published(
     data, split, rows, entities
 ):

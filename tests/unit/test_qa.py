@@ -40,8 +40,6 @@ from bertlib.windows import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
-XQUAD = DATA / "xquad.en.json"
 WORDS = "the ferry boat lamp keeper red blue old seven nine pies sold sailed who what"
 TEXT = "Zoë's café opened in the 1990s and sold 1,250 pies."
 SMALL = Limits(max_length=24, stride=6, max_question=8, max_answer=5)
@@ -529,8 +527,8 @@ def test_no_answer_scores_as_the_empty_string_does():
 # --- data ----------------------------------------------------------------------------
 
 
-def test_xquad_is_split_by_article(monkeypatch):
-    monkeypatch.setenv("BERTLIB_DATA", str(DATA))
+@pytest.mark.usefixtures("public_data")
+def test_xquad_is_split_by_article():
     train, test = (load_questions("xquad", test=part) for part in (False, True))
     assert len(train) + len(test) == 1190
     groups = [{q.group for q in part} for part in (train, test)]

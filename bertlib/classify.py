@@ -201,9 +201,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; what the user can mend is one sentence, and status 2."""
-    a = arguments(argv)
-    body = {"train": train, "evaluate": evaluate, "predict": predict}[a.part]
-    return run_command("classify", body, a)
+    parts = {"train": train, "evaluate": evaluate, "predict": predict}
+    return run_command("classify", parts, arguments(argv))
 
 # %% ../chapters/11_classification.ipynb #classify-guard
 if __name__ == "__main__" and "__file__" in globals():  # not in a notebook

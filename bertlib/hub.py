@@ -72,13 +72,11 @@ def find_folder(name_or_folder: str | Path, unpinned: bool = False) -> Path:
 
     Raises:
         Refused: there is no such folder or name, or it could not be fetched.
+        NotFetched: MiniLM is not on this machine and could not be fetched.
     """
     name = str(name_or_folder)
     if name == "minilm":
-        try:
-            return minilm_folder()
-        except RuntimeError as error:
-            raise Refused(str(error)) from error
+        return minilm_folder()
     if name and Path(name).is_dir():
         return Path(name)
     if name in PINNED:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECIPE', 'PORTION', 'train_and_dev', 'measure', 'begin', 'train', 'trained_tagger', 'evaluate', 'portions', 'predict',
-           'arguments', 'body', 'main']
+           'arguments', 'main']
 
 # %% ../chapters/12_ner.ipynb #ner-imports
 import argparse
@@ -192,17 +192,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def body(a: argparse.Namespace, place: Place) -> None:
-    """The part that was asked for. Only training is shared among processes."""
-    if a.part == "train":
-        train(a, place)
-    elif place.rank == 0:
-        (evaluate if a.part == "evaluate" else predict)(a, place)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; what the user can mend is one sentence, and status 2."""
-    return run_command("ner", body, arguments(argv))
+    parts = {"train": train, "evaluate": evaluate, "predict": predict}
+    return run_command("ner", parts, arguments(argv))
 
 # %% ../chapters/12_ner.ipynb #ner-guard
 if __name__ == "__main__" and "ipykernel" not in sys.modules:

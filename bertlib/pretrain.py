@@ -24,7 +24,8 @@ from .config import BertConfig
 from .cost import Phase
 from .data import Batch, Masker
 from .heads import BertForMaskedLM, BertForPreTraining
-from .parallel import Place, find_place, rows_of, whole
+from .options import whole
+from .parallel import Place, find_place, rows_of
 from .runlog import Log
 from .shards import Shards
 from .stream import PairStream

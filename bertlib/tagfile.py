@@ -201,7 +201,8 @@ def load_rows(data: str, split: str, tokenizer: WordPieceTokenizer) -> list[Row]
             back of a set that has no such part (conll2000 has no dev).
 
     Raises:
-        Refused: there is no such file, it cannot be fetched, or it holds no row.
+        Refused: there is no such file, or it holds no row.
+        NotFetched: a public set is not on this machine and could not be fetched.
     """
     if data == "course":
         return course_rows(split, tokenizer)
@@ -209,10 +210,7 @@ def load_rows(data: str, split: str, tokenizer: WordPieceTokenizer) -> list[Row]
         if (data, split) not in FILES:
             return []
         name = FILES[data, split]
-        try:
-            path = public_file(f"{data}.zip" if "/" in name else name)
-        except (RuntimeError, ValueError) as error:
-            raise Refused(f"{data}: {error}") from error
+        path = public_file(f"{data}.zip" if "/" in name else name)
         member = zipfile.Path(path, name) if "/" in name else path
         return read_conll(lines_of(name, member.read_bytes()))
     path = Path(data)

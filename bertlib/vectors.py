@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .data import Example, collate
 from .model import BertModel
 from .tokenizer import WordPieceTokenizer
 
@@ -68,13 +69,9 @@ def encode_texts(
     vectors = torch.empty(len(ids), model.config.hidden_size)
     for at in range(0, len(order), batch_size):
         rows = order[at : at + batch_size]
-        longest = len(ids[rows[-1]])
-        batch = torch.full((len(rows), longest), model.config.pad_token_id)
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for row, i in enumerate(rows):
-            batch[row, : len(ids[i])] = torch.tensor(ids[i])
-            mask[row, : len(ids[i])] = True
-        batch, mask = batch.to(device), mask.to(device)
-        hidden = model(batch, mask).last_hidden_state
+        examples = [Example(ids[i], len(ids[i])) for i in rows]
+        batch = collate(examples, model.config.pad_token_id)
+        mask = batch["attention_mask"].to(device)
+        hidden = model(batch["input_ids"].to(device), mask).last_hidden_state
         vectors[rows] = pool(hidden, mask, how).float().cpu()
     return torch.nn.functional.normalize(vectors, dim=1)

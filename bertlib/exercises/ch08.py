@@ -18,26 +18,9 @@ from bertlib.exercises.checking import (
     exercise,
     expect,
     expect_close,
+    number_in,
     show,
 )
-
-
-def _number(value: Any, what: str, given: str = "") -> float:
-    """The number that came back, or a `Wrong` that says what did."""
-    if value is None:
-        raise Wrong(
-            f"{what} A number must come back, and nothing did.",
-            given=given,
-            likely="there is no return statement",
-        )
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise Wrong(
-            f"{what} A number must come back, not {type(value).__name__}.", given=given
-        )
-    return float(value)
-
 
 # --- 8.1 AdamW -----------------------------------------------------------------------
 
@@ -337,7 +320,7 @@ def check_rate_factor(rate_factor: Any) -> None:
         heights = [0, 1, 1, 0] if rising else [1, 0]
         want = [float(np.interp(step, corners, heights)) for step in range(total)]
         got = [
-            _number(rate_factor(step, total, warmup), "The factor.", given)
+            number_in(rate_factor(step, total, warmup), "The factor.", given)
             for step in range(total)
         ]
         expect_close(
@@ -351,7 +334,7 @@ def check_rate_factor(rate_factor: Any) -> None:
             tol=1e-6,
         )
         for step in (total, total + 3):
-            after = _number(rate_factor(step, total, warmup), "The factor.", given)
+            after = number_in(rate_factor(step, total, warmup), "The factor.", given)
             expect(
                 abs(after) < 1e-9,
                 f"At step {step} the run is over, and the factor must be 0.",
@@ -432,7 +415,7 @@ def _one_clip(clip: Any, gradients: list[Tensor], limit: float, given: str) -> N
             likely="there is no return statement" if result is None else "",
         )
     clipped, norm = result
-    norm = _number(norm, "The norm.", given)
+    norm = number_in(norm, "The norm.", given)
     parameters = [nn.Parameter(torch.zeros_like(g)) for g in kept]
     for p, g in zip(parameters, kept, strict=True):
         p.grad = g.clone()
@@ -627,7 +610,7 @@ def _one_accumulation(
         if len(model.seen) < n
         else "the model runs twice, once to count and once to learn; count the labels",
     )
-    got = _number(answer, "The loss.", given)
+    got = number_in(answer, "The loss.", given)
     if not math.isclose(got, loss, rel_tol=1e-4, abs_tol=1e-6):
         raise Wrong(
             "The gradient is right, and the loss that comes back is wrong.",
@@ -870,7 +853,9 @@ def _one_line(unigram_line: Any, train: Tensor, labels: Tensor, V: int) -> None:
     }
     if len(p) >= 100:  # there is a word number -100, counted from the end
         guesses[-p[truth].log().mean().item()] = "labels of -100 are looked up too"
-    answer = _number(unigram_line(train.clone(), labels.clone(), V), "The loss.", given)
+    answer = number_in(
+        unigram_line(train.clone(), labels.clone(), V), "The loss.", given
+    )
     if math.isclose(answer, right, rel_tol=1e-4):
         return
     likely = next(

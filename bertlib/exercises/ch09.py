@@ -1,6 +1,5 @@
 """The checks of chapter 9: what training costs, and how ranks share it."""
 
-import math
 from typing import Any
 
 import torch
@@ -13,38 +12,9 @@ from bertlib.exercises.checking import (
     exercise,
     expect,
     expect_close,
+    expect_number,
     show,
 )
-
-
-def _expect_number(
-    got: Any, right: float, what: str, given: str, mistakes: dict[str, float]
-) -> None:
-    """A number, compared as such; the mistake with the same number is named."""
-    if isinstance(got, Tensor) and got.dim() == 0:
-        got = got.item()
-    expect(
-        got is not None,
-        f"{what} A number must come back, and nothing did.",
-        given=given,
-        likely="there is no return statement",
-    )
-    if isinstance(got, bool) or not isinstance(got, int | float):
-        raise Wrong(
-            f"{what} A number must come back, not {type(got).__name__}.", given=given
-        )
-    if math.isclose(got, right, rel_tol=1e-6):
-        return
-    same = (
-        why for why, n in mistakes.items() if math.isclose(got, n, rel_tol=1e-6) and n
-    )
-    raise Wrong(
-        what,
-        given=given,
-        yours=show(got),
-        expected=show(right),
-        likely=next(same, ""),
-    )
 
 
 class _Layer(nn.Module):
@@ -99,9 +69,9 @@ def check_layer_flops(layer_flops: Any) -> None:
         "width": four + wide + 12 * scores,
     }
     got = layer_flops(B, T, D, width)
-    _expect_number(got, right, "The number is wrong.", given, mistakes)
+    expect_number(got, right, "The number is wrong.", given, mistakes)
     for sizes in [(1, 1, 4, 4), (3, 8, 4, 16), (1, 32, 8, 6), (4, 2, 10, 40)]:
-        _expect_number(
+        expect_number(
             layer_flops(*sizes),
             _counted(*sizes),
             "The number is right for the first sizes, and wrong here.",
@@ -130,7 +100,7 @@ class _Odd(nn.Module):
 def check_training_bytes(training_bytes: Any) -> None:
     """Weights, gradients and Adam's means, against a real AdamW."""
     given = "nn.Linear(3, 5): 20 parameters of 4 bytes"
-    _expect_number(
+    expect_number(
         training_bytes(nn.Linear(3, 5)),
         320,
         "The number of bytes is wrong.",
@@ -167,14 +137,14 @@ def check_training_bytes(training_bytes: Any) -> None:
     ]
     for what, changes, mistakes in cases:
         module = _Odd(**changes)
-        _expect_number(
+        expect_number(
             training_bytes(module),
             _real_bytes(module),
             f"The number is wrong for a module with {what}.",
             "an embedding (10, 4) and nn.Linear(4, 10)",
             {name: float(n) for name, n in mistakes.items()},
         )
-    _expect_number(
+    expect_number(
         training_bytes(_Odd()),
         _real_bytes(_Odd()),
         "The number is wrong for a module with buffers; only parameters count here.",
@@ -505,14 +475,14 @@ def check_seconds_left(seconds_left: Any) -> None:
                 2.0 * (900 - done) + 10.0 * 100
             ),
         }
-        _expect_number(
+        expect_number(
             seconds_left(done, phases, speed),
             right,
             "The time is wrong.",
             given,
             mistakes if right else {k: v or 1e-9 for k, v in mistakes.items()},
         )
-    _expect_number(
+    expect_number(
         seconds_left(7, [(16, 5), (32, 5), (64, 5)], {16: 1.0, 32: 3.0, 64: 9.0}),
         54.0,
         "The time is wrong with three phases.",

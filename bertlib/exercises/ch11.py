@@ -14,51 +14,10 @@ from bertlib.exercises.checking import (
     exercise,
     expect,
     expect_close,
+    expect_number,
     show,
 )
 from bertlib.heads import BertForSequenceClassification
-
-
-def _expect_number(
-    got: Any, right: float, what: str, given: str, mistakes: dict[str, float]
-) -> None:
-    """A number, compared as such; the mistake with the same number is named."""
-    if isinstance(got, Tensor) and got.dim() == 0:
-        got = got.item()
-    expect(
-        got is not None,
-        f"{what} A number must come back, and nothing did.",
-        given=given,
-        likely="there is no return statement",
-    )
-    if isinstance(got, bool) or not isinstance(got, int | float):
-        raise Wrong(
-            f"{what} A number must come back, not {type(got).__name__}.",
-            given=given,
-            yours=show(got),
-        )
-    if math.isclose(got, right, rel_tol=1e-5, abs_tol=1e-7):
-        return
-    if math.isnan(got):
-        raise Wrong(
-            f"{what} It is NaN, not a number.",
-            given=given,
-            expected=show(right),
-            likely="0 / 0: something is empty here; clamp the divisor to at least 1",
-        )
-    same = (
-        why
-        for why, n in mistakes.items()
-        if math.isclose(got, n, rel_tol=1e-4, abs_tol=1e-7)
-    )
-    raise Wrong(
-        what,
-        given=given,
-        yours=show(got),
-        expected=show(right),
-        likely=next(same, ""),
-    )
-
 
 # --- 11.1 a split by group -----------------------------------------------------------
 
@@ -457,7 +416,7 @@ def check_freeze(freeze_below: Any) -> None:
                 likely=likely,
             )
         numbers = [p.numel() for p in model.parameters() if p.requires_grad]
-        _expect_number(
+        expect_number(
             got,
             sum(numbers),
             "The number of numbers that learn is wrong.",
@@ -511,7 +470,7 @@ def check_macro_f1(macro_f1: Any) -> None:
         p, q = sum(precision) / K, sum(recall) / K
         weighted = sum(f * t for f, (_, _, t) in zip(f1, counts, strict=True)) / N
         got = call(macro_f1, torch.tensor(truth), torch.tensor(guess), K)
-        _expect_number(
+        expect_number(
             got,
             sum(f1) / K,
             "Macro F1 is wrong.",
@@ -566,7 +525,7 @@ def check_calibration_error(calibration_error: Any) -> None:
         N = len(c)
         want = sum(n * abs(s - a) for s, a, n, _ in upper) / N
         centre = sum(n * abs(m - a) for _, a, n, m in upper) / N
-        _expect_number(
+        expect_number(
             got,
             want,
             "The calibration error is wrong.",

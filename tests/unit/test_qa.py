@@ -22,6 +22,7 @@ from bertlib.answers import (
     read_windows,
 )
 from bertlib.config import BertConfig
+from bertlib.corpus import NotFetched
 from bertlib.heads import BertForQuestionAnswering, SpanOutput
 from bertlib.pretrained import save_pretrained
 from bertlib.qa import course_questions, load_questions, main, split_groups
@@ -557,7 +558,7 @@ def test_without_a_network_the_command_says_where_the_file_is_to_be_had(
     monkeypatch, tmp_path, capsys
 ):
     def fails(name):
-        raise RuntimeError(f"{name} is not on this machine and could not be fetched.")
+        raise NotFetched(f"{name} is not on this machine and could not be fetched.")
 
     monkeypatch.setattr("bertlib.qa.public_file", fails)
     assert main(["train", "--data", "squad", "--out", str(tmp_path / "out")]) == 2

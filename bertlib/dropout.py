@@ -19,11 +19,16 @@ def drop(x: Tensor, p: float) -> Tensor:
         x: of any shape, float.
         p: from 0 to below 1.
 
+    Raises:
+        ValueError: another p.
+
     Source: Srivastava et al. 2014, section 4; built in chapter 2.
     """
+    if not 0 <= p < 1:
+        raise ValueError(f"p is {p}; it must be at least 0 and below 1")
     if p == 0 or not x.is_cpu:
         return F.dropout(x, p)
-    dropped = min(round(p * 65_536), 65_535)  # out of 65,536 values
+    dropped = min(round(p * 65_536), 65_535)  # of 65,536 values one at least stays
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
     draws.random_(-(2**63), None)  # all 64 bits
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)

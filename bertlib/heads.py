@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import BertConfig
+from .dropout import Dropout
 from .encoder import ACTIVATIONS
 from .losses import IGNORE, check_labels, loss_if_labelled, mean_loss
 from .model import BertModel, init_weights
@@ -190,7 +191,7 @@ class BertClassifier(nn.Module):
             )
         self.config = config
         self.bert = BertModel(config, add_pooling_layer=not self.reads_tokens)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         init_weights(self.classifier, config.initializer_range)
 

@@ -159,8 +159,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def keep_memory() -> bool:
     """From now on, keep freed memory for the next step, and do not return it.
 
-    This is for the whole process, which will never get smaller again. Only the C
-    library of most Linux systems (glibc) has the two settings.
+    This is for the whole process, which from then on gives next to nothing back. Only
+    the C library of most Linux systems (glibc) has the two settings.
 
     Returns:
         whether they are there, and were taken.

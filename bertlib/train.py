@@ -70,7 +70,7 @@ class Trainer:
         model: takes a batch by the names of its keys; may be wrapped in DDP.
         total_steps: the length of the whole run, for the schedule.
         rank, world_size: this process, and how many there are.
-        device: where to train; None: where the model is.
+        device: where to train (None: where the model is); on a CPU, `keep_memory`.
 
     Source: chapter 8.
     """

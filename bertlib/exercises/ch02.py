@@ -572,6 +572,15 @@ def _alone_and_anew(dropout: Any) -> None:
             likely="the mask has fewer axes than x and was broadcast; draw it with "
             "the shape of x",
         )
+        n = zero.size(axis) - 1
+        alike = (zero.narrow(axis, 0, n) == zero.narrow(axis, 1, n)).float().mean()
+        expect(
+            abs(alike - 0.5) < 0.1,
+            f"Neighbouring {name} are dropped together: {100 * alike:.0f} % of them "
+            "have the same fate, and it must be about half.",
+            given=given,
+            likely="neighbours share one draw; each number needs its own",
+        )
     expect(
         not torch.equal(zero, dropout(x, 0.5, True) == 0),
         "Two calls drop the same numbers.",
@@ -624,6 +633,13 @@ def check_embeddings(cls: Any) -> None:
     ids[1, 4:] = 4  # padding
     types = torch.tensor([[0, 0, 1, 1, 2, 2], [0] * 6, [0, 1, 1, 1, 1, 2]])
     given = "input_ids (3, 6), token_type_ids (3, 6), 9 positions, eps 0.1, evaluation"
+    expect(
+        torch.equal(module(ids, types), module(ids, types)),
+        "Two calls in evaluation give different vectors.",
+        given=given,
+        likely="dropout does not look at the mode; nn.Dropout does, self.training says "
+        "it",
+    )
     expect_close(
         call(module, ids, types),
         _embedded(module, config, ids, types),

@@ -626,6 +626,33 @@ def dropout_whole_columns(x, p, training):
     return x * keep / (1 - p)
 
 
+@wrong("2.6", says="Neighbouring columns are dropped together")
+def dropout_four_by_four(x, p, training):
+    if not training:
+        return x
+    draws = torch.rand(*x.shape[:-1], -(-x.size(-1) // 4))
+    keep = draws.repeat_interleave(4, dim=-1)[..., : x.size(-1)] >= p
+    return x * keep / (1 - p)
+
+
+@wrong("2.6", says="Neighbouring columns are dropped together")
+def dropout_one_of_four_sixteen_bits(x, p, training):
+    if not training:
+        return x
+    n = x.numel()
+    draws = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = draws.view(torch.int16)[::4].repeat_interleave(4)[:n].view(x.shape)
+    return x * (bits >= round(p * 65536) - 32768) / (1 - p)
+
+
+@right("2.6")
+def dropout_sixteen_bits(x, p, training):
+    if not training:
+        return x
+    bits = torch.randint(-32768, 32768, x.shape)
+    return x * (bits >= round(p * 65536) - 32768) / (1 - p)
+
+
 @wrong("2.6", says="All columns lose the same numbers.")
 def dropout_whole_tokens(x, p, training):
     if not training:
@@ -754,6 +781,12 @@ class EmbeddingsDropoutFirst(Base):
 class EmbeddingsNoDropout(Base):
     def last(self, x):
         return self.layer_norm(x)
+
+
+@wrong("2.7", says="Two calls in evaluation give different vectors.")
+class EmbeddingsDropoutAlways(Base):
+    def last(self, x):
+        return F.dropout(self.layer_norm(x), self.dropout.p)
 
 
 @wrong("2.7", says="the positions are missing")

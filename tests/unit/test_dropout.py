@@ -85,3 +85,9 @@ def test_the_module_drops_in_training_only():
     module, x = Dropout(0.5), torch.ones(1000)
     assert not module(x).equal(x)
     assert module.eval()(x) is x
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_p_that_is_no_probability_below_1_is_refused(p):
+    with pytest.raises(ValueError, match=r"p is .*; it must be at least 0 and below 1"):
+        drop(torch.ones(4), p)

@@ -85,8 +85,11 @@ def read_tokenizer(folder: Path) -> WordPieceTokenizer:
             raise Refused(
                 f"{folder} holds no vocab.txt, and no tokenizer.json with one"
             )
-        ids: dict[str, int] = model["vocab"]
-        return WordPieceTokenizer(sorted(ids, key=ids.__getitem__), lowercase)
+        ids: dict[str, int] = model.get("vocab") or {}
+        tokens = sorted(ids, key=ids.__getitem__)
+        if [ids[token] for token in tokens] != list(range(len(tokens))):
+            raise Refused(f"{folder}: the ids in tokenizer.json must be 0, 1, 2 ...")
+        return WordPieceTokenizer(tokens, lowercase)
     except ValueError as error:  # a token twice, a special one missing, no UTF-8
         raise Refused(f"{folder}: {error}") from error
 

@@ -67,6 +67,9 @@ class Report:
     missing: the model has a place for them, the file does not hold them.
     unexpected: the file holds them, the model has no place for them.
     mis_shaped: name -> (shape in the file, shape in the model).
+
+    In a model with a head, the missing and mis-shaped names of the encoder begin with
+    `bert.`; unexpected ones stand without it, whatever the file has.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -75,14 +78,17 @@ class Report:
         default_factory=dict
     )
 
+    def lines(self) -> list[tuple[str, str]]:
+        """(name, a line that says what is wrong with it) for each that does not fit."""
+        lines = [(name, f"missing     {name}") for name in self.missing]
+        lines += [(name, f"unexpected  {name}") for name in self.unexpected]
+        for name, (there, here) in self.mis_shaped.items():
+            shapes = f"{there} in the file, {here} in the model"
+            lines.append((name, f"mis-shaped  {name}: {shapes}"))
+        return lines
+
     def __str__(self) -> str:
-        lines = [f"missing     {name}" for name in self.missing]
-        lines += [f"unexpected  {name}" for name in self.unexpected]
-        lines += [
-            f"mis-shaped  {name}: {there} in the file, {here} in the model"
-            for name, (there, here) in self.mis_shaped.items()
-        ]
-        return "\n".join(lines) or "every entry fits"
+        return "\n".join(line for _, line in self.lines()) or "every entry fits"
 
 # %% ../chapters/10_pretrained.ipynb #fill
 @torch.no_grad()

@@ -82,14 +82,14 @@ def load_pretrained(
 
 def require_encoder(model: nn.Module, report: Report, folder: Path) -> None:
     """Refuse weights that make another encoder, or another MLM head, than ours."""
-    names = [*report.missing, *report.mis_shaped, *report.unexpected]
-    parts = ("embeddings.", "encoder.")
-    bad = [name for name in names if plain_name(name).startswith(parts)]
-    if hasattr(model, "predictions"):
-        bad += [name for name in report.unexpected if name in SECOND_NAMES]
+
+    def counts(name: str) -> bool:
+        of_the_head = hasattr(model, "predictions") and name in SECOND_NAMES
+        return of_the_head or plain_name(name).startswith(("embeddings.", "encoder."))
+
+    bad = [line for name, line in report.lines() if counts(name)]
     if bad:
-        lines = [" ".join(line.split()) for line in str(report).splitlines()]
-        lines = [line for line in lines if line.split()[1].rstrip(":") in bad]
+        lines = [" ".join(line.split()) for line in bad]
         more = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
         raise Refused(
             f"{folder}: the weights do not fit config.json: "

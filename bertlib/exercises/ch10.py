@@ -60,12 +60,27 @@ def check_read_tensor(read_tensor: Any) -> None:
         path = Path(folder) / "tiny.safetensors"
         path.write_bytes(_file(spaces=0))
         for name in ["table", "first", "half", "places", "double", "number", "nothing"]:
-            _expect_array(read_tensor(path, name), name, path)
+            _expect_array(_read(read_tensor, path, name), name, path)
         path.write_bytes(_file(spaces=13))
-        got = read_tensor(path, "table")
+        got = _read(read_tensor, path, "table")
         _expect_array(got, "table", path, "The header now ends in 13 spaces. ")
         for absent in ["no such name", "__metadata__"]:
             _expect_key_error(read_tensor, path, absent)
+
+
+def _read(read_tensor: Any, path: Path, name: str) -> Any:
+    """What comes back; bytes that do not make the shape are named as such."""
+    try:
+        return read_tensor(path, name)
+    except ValueError as error:
+        if "reshape" not in str(error) and "buffer size" not in str(error):
+            raise
+        raise Wrong(
+            f"Your code raised ValueError: {error}",
+            given=f"the tensor {name}",
+            likely="not the tensor's own bytes: read end - begin of them, from byte "
+            "8 + length + begin, in the dtype that the header names",
+        ) from error
 
 
 def _expect_array(got: Any, name: str, path: Path, more: str = "") -> None:
@@ -317,12 +332,37 @@ def _entries(**more: Tensor) -> dict[str, Tensor]:
     return entries | {name.replace("__", "."): t for name, t in more.items()}
 
 
+def _fill(fill_model: Any, model: nn.Module, entries: dict[str, Tensor]) -> Any:
+    """What comes back; entries must be left as they were."""
+    given = dict(entries)
+    try:
+        got = fill_model(model, given)
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise Wrong(
+            f"Your code raised RuntimeError: {error}",
+            likely="strict=False does not forgive another shape: take mis-shaped "
+            "entries out first"
+            if "size mismatch" in str(error)
+            else "strict=True refuses at the first name that differs",
+        ) from error
+    expect(
+        given.keys() == entries.keys(),
+        "Your function takes entries out of the dict that it was given.",
+        likely="pop on entries; work on dict(entries)",
+    )
+    return got
+
+
 @exercise("10.3")
 def check_fill_model(fill_model: Any) -> None:
     """What is copied, what stays, and what is said about it."""
     model, entries = _Small(), _entries()
     ids = {name: id(p) for name, p in model.named_parameters()}
-    _expect_lists(fill_model(model, entries), ([], [], []), "entries that all fit")
+    _expect_lists(
+        _fill(fill_model, model, entries), ([], [], []), "entries that all fit"
+    )
     for name, tensor in sorted(model.state_dict().items()):
         expect_close(
             tensor,
@@ -353,7 +393,7 @@ def check_fill_model(fill_model: Any) -> None:
     model = _Small()
     entries = _entries(three__weight=torch.ones(2), TWO__bias=torch.ones(2))
     del entries["two.bias"], entries["one.weight"]
-    got = fill_model(model, entries)
+    got = _fill(fill_model, model, entries)
     lists = [["one.weight", "two.bias"], ["TWO.bias", "three.weight"], []]
     _expect_lists(got, lists, "one.weight and two.bias are not there, two others are")
     for name in ("one.weight", "two.bias"):
@@ -379,7 +419,9 @@ def _check_shapes(fill_model: Any) -> None:
         model = _Small()
         entries = _entries(one__weight=torch.ones(shape))
         given = f"one.weight is {shape} in the file and (4, 3) in the model"
-        _expect_lists(fill_model(model, entries), ([], [], ["one.weight"]), given)
+        _expect_lists(
+            _fill(fill_model, model, entries), ([], [], ["one.weight"]), given
+        )
         expect_close(
             model.one.weight,
             torch.full((4, 3), 7.0),
@@ -393,7 +435,7 @@ def _check_shapes(fill_model: Any) -> None:
     del entries["two.bias"]
     entries["extra"] = torch.ones(1)
     _expect_lists(
-        fill_model(model, entries),
+        _fill(fill_model, model, entries),
         (["two.bias"], ["extra"], ["one.weight"]),
         "one of each kind",
     )
@@ -402,7 +444,7 @@ def _check_shapes(fill_model: Any) -> None:
 def _check_numbers(fill_model: Any) -> None:
     model = _Small()
     entries = {name: tensor.half() for name, tensor in _entries().items()}
-    _expect_lists(fill_model(model, entries), ([], [], []), "a file in float16")
+    _expect_lists(_fill(fill_model, model, entries), ([], [], []), "a file in float16")
     kinds = {tensor.dtype for tensor in model.state_dict().values()}
     expect(
         kinds == {torch.float32},
@@ -549,6 +591,7 @@ def check_first_wrong(first_wrong: Any) -> None:
         reference=large,
     )
     _check_scale(ask)
+    _check_limit(ask)
     nan = off()
     nan[2][0, 0, 0] = torch.nan
     ask(
@@ -608,6 +651,59 @@ def _check_scale(ask: Any) -> None:
         None,
         "the tolerance that is given is not used",
         states,
+        tolerance=0.5,
+    )
+
+
+def _check_limit(ask: Any) -> None:
+    """One limit for the state, and each number held against it."""
+    large = _states()
+    large[1][0, 0, 0] = -100.0
+    states = [x.clone() for x in large]
+    states[1][1, 1, 2] += 0.005
+    ask(
+        "state 1 holds a -100, and a number of another text is off by 0.005",
+        None,
+        "the limit: one for the state, from the largest absolute number of all its "
+        "tokens",
+        states,
+        reference=large,
+    )
+    limit = 1e-4 * _states()[2][torch.tensor([[1, 1, 1], [1, 1, 0]]) == 1].abs().max()
+    states = _states()
+    states[2][1, 0, 1] += 1.5 * limit
+    ask(
+        "one number of state 2 is off by 1.5 times the limit",
+        2,
+        "a norm over all numbers hides a single wrong one",
+        states,
+    )
+    states = _states()
+    states[2] += 0.9 * limit
+    ask(
+        "every number of state 2 is off by 0.9 times the limit",
+        None,
+        "sums and lengths of differences grow with their number: compare each one",
+        states,
+    )
+    states = _states()
+    for x in states:
+        x[1, 2] = torch.nan
+    ask(
+        "the padding of all states holds NaN",
+        None,
+        "0 times NaN is NaN: pick tokens by the mask",
+        states,
+    )
+    ones = [torch.ones(2, 3, 4) for _ in range(4)]
+    states = [x.clone() for x in ones]
+    states[1][0, 0, 0] = 1.8
+    ask(
+        "all numbers are 1, one of state 1 is 1.8, and the tolerance is 0.5",
+        1,
+        "the limit comes from the reference, not from the states",
+        states,
+        reference=ones,
         tolerance=0.5,
     )
 
@@ -802,6 +898,7 @@ def _expect_nearest(
     values = torch.as_tensor(got[1]).to(torch.float32)
     dots = (table @ query)[places]
     length = query.norm() * table.norm(dim=1)[places]
+    zeros = bool((table.norm(dim=1) == 0).any())
     angle = torch.arccos((dots / length).clamp(-1, 1))
     right = torch.tensor(scores)
     expect_close(
@@ -813,10 +910,13 @@ def _expect_nearest(
             "dot products: divide by both lengths": dots,
             "the query was not divided by its length": dots / table.norm(dim=1)[places],
             "the table's rows were not divided by their lengths": dots / query.norm(),
+            "divided by the squares of the lengths": dots / length**2,
             "1 - cosine is a distance; asked is the cosine": 1 - right,
             "angles; asked is their cosine": angle,
         },
-        likely="0/0: a vector of zeros has no direction; its cosine is to be 0",
+        likely="0/0: a vector of zeros has no direction; its cosine is to be 0"
+        if zeros
+        else "",
         tol=1e-4,
     )
 

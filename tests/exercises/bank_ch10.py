@@ -175,6 +175,49 @@ def read_end_as_length(path, name):
     return found.reshape(entry["shape"]) if begin == 0 else found
 
 
+def opened(path: Any, name: str) -> Any:
+    """(file at the tensor's first byte, its dtype, shape, begin and end)."""
+    _, length, entry, begin, end = parts(path, name)
+    file = path.open("rb")
+    file.seek(8 + length + begin)
+    return file, KINDS[entry["dtype"]], entry["shape"], begin, end
+
+
+@wrong("10.1", says="not the tensor's own bytes: read end - begin of them")
+def read_up_to_end_and_reshape(path, name):
+    file, kind, shape, _, end = opened(path, name)
+    with file:
+        return np.frombuffer(file.read(end), kind).reshape(shape)
+
+
+@wrong("10.1", says="in the dtype that the header names")
+def read_float32_and_reshape(path, name):
+    file, _, shape, begin, end = opened(path, name)
+    with file:
+        return np.frombuffer(file.read(end - begin), np.float32).reshape(shape)
+
+
+@wrong("10.1", says="the tensor table Likely mistake: not the tensor's own bytes")
+def read_bytes_as_count(path, name):
+    file, kind, shape, begin, end = opened(path, name)
+    with file:
+        return np.fromfile(file, kind, count=end - begin).reshape(shape)
+
+
+@wrong("10.1", says="not the tensor's own bytes: read end - begin of them")
+def read_without_count(path, name):
+    data, length, entry, begin, _ = parts(path, name)
+    flat = np.frombuffer(data, KINDS[entry["dtype"]], offset=8 + length + begin)
+    return flat.reshape(entry["shape"])
+
+
+@wrong("10.1", says="Your code raised ValueError: buffer size must be a multiple")
+def read_to_the_last_byte(path, name):
+    data, length, entry, begin, _ = parts(path, name)
+    flat = data[8 + length + begin : -1]
+    return np.frombuffer(flat, KINDS[entry["dtype"]]).reshape(entry["shape"])
+
+
 # --- 10.2 their_name -----------------------------------------------------------------
 
 INSIDE = {
@@ -507,6 +550,32 @@ def fill_with_gradient(model, entries):
     return fill(model, entries)
 
 
+@wrong("10.3", says="takes entries out of the dict that it was given")
+def fill_by_popping(model, entries):
+    missing, bad = [], []
+    for name, place in model.state_dict().items():
+        entry = entries.pop(name, None)
+        if entry is None:
+            missing.append(name)
+        elif entry.shape != place.shape:
+            bad.append(name)
+        else:
+            place.copy_(entry)
+    return missing, list(entries), bad
+
+
+@wrong("10.3", says="strict=False does not forgive another shape")
+def fill_not_strict(model, entries):
+    result = model.load_state_dict(entries, strict=False)
+    return result.missing_keys, result.unexpected_keys, []
+
+
+@wrong("10.3", says="strict=True refuses at the first name that differs")
+def fill_strict(model, entries):
+    model.load_state_dict(entries)
+    return [], [], []
+
+
 # --- 10.4 first_wrong ----------------------------------------------------------------
 
 
@@ -639,6 +708,94 @@ def first_wrong_fixed(states, reference, mask, tolerance=1e-4):
 @wrong("10.4", says="or the loop ends without one")
 def first_wrong_without_return(states, reference, mask, tolerance=1e-4):
     first_wrong_by_loop(states, reference, mask, tolerance)
+
+
+LIMIT = "the limit: one for the state, from the largest absolute number of all"
+
+
+@wrong("10.4", says=LIMIT)
+def first_wrong_largest_with_sign(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not ((a - b).abs() <= limit * b.max()).all()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says=LIMIT)
+def first_wrong_each_token(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not ((a - b).abs() <= limit * b.abs().amax(-1, keepdim=True)).all()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says=LIMIT)
+def first_wrong_each_text(states, reference, mask, tolerance=1e-4):
+    for place, (a, b) in enumerate(zip(states, reference, strict=True)):
+        for ours, theirs, keep in zip(a, b, mask, strict=True):
+            limit = tolerance * theirs[keep].abs().max()
+            if not ((ours - theirs)[keep].abs() <= limit).all():
+                return place
+    return None
+
+
+@wrong("10.4", says=LIMIT)
+def first_wrong_mean_limit(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not ((a - b).abs() <= limit * b.abs().mean()).all()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says="a norm over all numbers hides a single wrong one")
+def first_wrong_norm(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not (a - b).norm() <= limit * b.norm()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says="sums and lengths of differences grow with their number")
+def first_wrong_lengths(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not ((a - b).norm(dim=-1) <= limit * b.abs().max()).all()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says="sums and lengths of differences grow with their number")
+def first_wrong_sum(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not (a - b).abs().sum() <= limit * b.abs().max()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says="the limit comes from the reference")
+def first_wrong_own_limit(states, reference, mask, tolerance=1e-4):
+    def off(a, b, limit):
+        return not ((a - b).abs() <= limit * a.abs().max()).all()
+
+    return compare(states, reference, mask, tolerance, off)
+
+
+@wrong("10.4", says="0 times NaN is NaN")
+def first_wrong_by_product(states, reference, mask, tolerance=1e-4):
+    keep = mask[:, :, None]
+    for place, (a, b) in enumerate(zip(states, reference, strict=True)):
+        limit = tolerance * (b * keep).abs().max()
+        if not ((a * keep - b * keep).abs() <= limit).all():
+            return place
+    return None
+
+
+@right("10.4")
+def first_wrong_by_allclose(states, reference, mask, tolerance=1e-4):
+    for place, (a, b) in enumerate(zip(states, reference, strict=True)):
+        limit = tolerance * b[mask].abs().max().item()
+        if not torch.allclose(a[mask], b[mask], rtol=0, atol=limit):
+            return place
+    return None
 
 
 # --- 10.5 pool_texts -----------------------------------------------------------------
@@ -883,3 +1040,15 @@ def nearest_in_place(query, table, k):
 @wrong("10.6", says="there is no return statement")
 def nearest_no_return(query, table, k):
     nearest_by_library(query, table, k)
+
+
+@wrong("10.6", says="divided by the squares of the lengths")
+def nearest_by_squares(query, table, k):
+    squares = table.square().sum(dim=1).clamp(min=1e-12) * query.square().sum()
+    return top(table @ query / squares, k)
+
+
+@wrong("10.6", says="shape (2,) Expected: [1.0, 0.8], shape (2,)")
+def nearest_with_epsilon(query, table, k):
+    """Nothing is said about 0/0: no row of that table is zero."""
+    return top(table @ query / (table.norm(dim=1) * query.norm() + 1e-8), k)

@@ -27,7 +27,7 @@ from bertlib.heads import (
     BertForTokenClassification,
 )
 from bertlib.model import BertModel
-from bertlib.names import fill, published_name
+from bertlib.names import Report, fill, published_name
 from bertlib.pretrained import (
     load_labels,
     load_pretrained,
@@ -164,6 +164,12 @@ def test_the_report_names_what_does_not_fit_and_the_rest_is_copied():
     assert torch.equal(model.pooler.dense.bias, was)
     first = "embeddings.word_embeddings.weight"
     assert torch.equal(model.state_dict()[first], other.state_dict()[first])
+
+
+def test_a_report_gives_each_line_with_the_name_that_it_is_about():
+    report = Report(["one.weight"], ["two.bias"], {"three": ((1, 2), (2,))})
+    assert [name for name, _ in report.lines()] == ["one.weight", "two.bias", "three"]
+    assert "\n".join(line for _, line in report.lines()) == str(report)
 
 
 def test_a_report_without_entries_says_that_all_fits():
@@ -304,6 +310,41 @@ def test_a_folder_without_vocabulary_is_refused(tmp_path):
     (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(bpe))
     with pytest.raises(Refused, match=r"no vocab\.txt"):
         load_tokenizer(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({}, r"m: tokens: the special token \[PAD\] is missing"),
+        ({"vocab": {}}, r"m: tokens: the special token \[PAD\] is missing"),
+        (
+            {"vocab": {token: 2 * i for i, token in enumerate(TOKENS)}},
+            r"m: the ids in tokenizer\.json must be 0, 1, 2",
+        ),
+        (
+            {"vocab": dict.fromkeys(TOKENS, 0)},
+            r"m: the ids in tokenizer\.json must be 0, 1, 2",
+        ),
+    ],
+)
+def test_a_tokenizer_json_that_numbers_no_vocabulary_is_refused(
+    model, message, tmp_path
+):
+    saved(tmp_path / "m")
+    (tmp_path / "m" / "vocab.txt").unlink()
+    whole = {"model": {"type": "WordPiece"} | model}
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(whole))
+    with pytest.raises(Refused, match=message):
+        load_tokenizer(tmp_path / "m")
+
+
+def test_a_tokenizer_json_is_read_by_its_ids_not_by_its_order(tmp_path):
+    saved(tmp_path / "m")
+    (tmp_path / "m" / "vocab.txt").unlink()
+    vocab = {token: TOKENS.index(token) for token in reversed(TOKENS)}
+    whole = {"model": {"type": "WordPiece", "vocab": vocab}}
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(whole))
+    assert load_tokenizer(tmp_path / "m").tokens == TOKENS
 
 
 def test_a_vocabulary_without_a_special_token_is_refused(tmp_path):

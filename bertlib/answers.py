@@ -122,8 +122,9 @@ def choose_threshold(
         answered, silent: its score if the best span is answered, and if nothing is.
 
     Returns:
-        a number halfway between two margins, or infinite: always answer. Of equally
-        good ones the largest, which is silent least often.
+        a number halfway between two margins, 1 below the lowest (always silent), or
+        infinite (always answer). Of equally good ones the largest, which is silent
+        least often.
 
     Raises:
         ValueError: the three are not equally long.
@@ -137,5 +138,5 @@ def choose_threshold(
         gain += if_silent - if_answered
         below = order[i + 1][0] if i + 1 < len(order) else margin - 2.0
         if gain > best and below < margin:
-            best, threshold = gain, (max(margin, below) + below) / 2
+            best, threshold = gain, (margin + below) / 2
     return threshold

@@ -1,10 +1,12 @@
 """The checks of chapter 13: spans, windows, measures, and when to say nothing."""
 
 import math
+import operator
 import random
 import re
 import unicodedata
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -96,11 +98,17 @@ def _judge(cases: list[_Case]) -> None:
 
 
 def _every_pair(
-    start: Tensor, end: Tensor, first: int, last: int, longest: int
+    start: Tensor,
+    end: Tensor,
+    first: int,
+    last: int,
+    longest: int,
+    *,
+    join: Callable[[float, float], float] = operator.add,
 ) -> tuple[int, int] | None:
     s, e = start.tolist(), end.tolist()
     pairs = [
-        (s[i] + e[j], -i, -j)
+        (join(s[i], e[j]), -i, -j)
         for i in range(len(s))
         for j in range(len(e))
         if first <= i <= j <= last and j - i < longest
@@ -156,6 +164,8 @@ def _span_mistakes(
         ),
         "the longest answer was not limited": _every_pair(s, e, first, last, T),
         "starts and ends were exchanged": _every_pair(e, s, first, last, longest),
+        "the scores were multiplied; probabilities multiply, and their logarithms, the "
+        "scores, add": _every_pair(s, e, first, last, longest, join=operator.mul),
         "answers of one token were left out: i may be j": _longer_than_one(
             s, e, first, last, longest
         ),
@@ -192,7 +202,7 @@ def check_best_span(best_span: Any) -> None:
     cases = [
         (
             "The start must not lie behind the end.",
-            [0, 9, 0, 0, 4, 0],
+            [0, 9, 1, 0, 4, 0],
             [0, 0, 0, 6, 0, 0],
             (2, 5, 9),
         ),
@@ -424,6 +434,19 @@ def _cut_mistakes(n: int, room: int, stride: int, span: Any) -> dict[str, Any]:
         "the answer may begin with the first piece of a window": [
             (b, s, m if m and m[0] > 0 else None) for b, s, m in right
         ],
+        "(0, 0) is the first piece of the window: None where the answer is not; [CLS] "
+        "comes in later": [(b, s, m or (0, 0)) for b, s, m in right],
+        "stop lies behind the end of the context": [
+            (b, b + room, m) for b, _, m in right
+        ],
+        "the piece at stop is no longer in the window; stop is excluded: last < stop": [
+            (
+                b,
+                s,
+                (span[0] - b, s - b) if span and b <= span[0] and span[1] == s else m,
+            )
+            for b, s, m in right
+        ],
     }
     return {name: made for name, made in wrong.items() if made != right}
 
@@ -563,6 +586,12 @@ def _measure_mistakes(said: str, answers: list[str]) -> dict[str, tuple[float, f
         "articles were taken out of the middle of words": with_words(
             lambda t: re.sub(r"the|an|a", " ", bare(lower(t))).split()
         ),
+        "punctuation was taken off the ends of words only; inside of them it goes "
+        "too": with_words(
+            lambda t: without(
+                " ".join(w.strip("".join(_ASCII_MARKS)) for w in lower(t).split())
+            ).split()
+        ),
         "punctuation was replaced by a space; it is taken out": with_words(
             lambda t: without(re.sub(f"[{marks}]", " ", lower(t))).split()
         ),
@@ -693,7 +722,7 @@ def _digits(pair: Any) -> tuple[float, float]:
 def _measures(got: Any, given: str) -> tuple[float, float]:
     """Two numbers, to nine digits."""
     what = "Two numbers must come back, exact match and F1."
-    if isinstance(got, Tensor):
+    if hasattr(got, "tolist"):
         got = got.tolist()
     expect(
         isinstance(got, tuple | list) and len(got) == 2,
@@ -702,7 +731,7 @@ def _measures(got: Any, given: str) -> tuple[float, float]:
         yours=show(got),
         likely="there is no return statement" if got is None else "",
     )
-    numbers = [x.item() if isinstance(x, Tensor) else x for x in got]
+    numbers = [x.item() if hasattr(x, "item") else x for x in got]  # NumPy's too
     good = all(isinstance(x, int | float) for x in numbers)
     expect(good, what, given=given, yours=show(got))
     return _digits(numbers)
@@ -779,6 +808,12 @@ def _choice_mistakes(windows: list[_Seen], threshold: float) -> dict[str, Any]:
         "the threshold itself is not above the threshold": unless(
             min(silences) - score >= threshold
         ),
+        "the threshold has the wrong sign: silence minus span is compared with it": (
+            unless(min(silences) - score > -threshold)
+        ),
+        "the silence of a window without a span was left out; it counts too": unless(
+            min(w[3] for w in windows if w[2]) - score > threshold
+        ),
         "the threshold was not used": unless(min(silences) > score),
         "the silence alone was compared with the threshold": unless(
             min(silences) > threshold
@@ -839,6 +874,7 @@ def check_put_together(put_together: Any) -> None:
         ("An infinite threshold: always answer.", [one, quiet], math.inf),
         ("A window without a span.", [none, one, late], 0.0),
         ("A window without a span.", [one, none], -7.0),
+        ("A window without a span.", [one, none], -5.0),
     ]
     rng = random.Random(5)
     for _ in range(60):
@@ -947,6 +983,16 @@ def _best(rows: Any) -> float:
     return max(_total(t, *rows) for t in [-math.inf, *rows[0], math.inf])
 
 
+def _is_best_inside(got: float, margins: list[float], *scores: list[float]) -> bool:
+    """Is it the best of the thresholds between two margins? True if there are none."""
+    known = sorted(set(margins))
+    middles = [(x + y) / 2 for x, y in pairwise(known)]
+    if not middles:
+        return True
+    best = max(_total(t, margins, *scores) for t in middles)
+    return known[0] <= got < known[-1] and _total(got, margins, *scores) > best - 1e-9
+
+
 def _threshold_mistake(results: list[Any]) -> str:
     """The mistake that explains what came back in every case."""
 
@@ -985,6 +1031,11 @@ def _threshold_mistake(results: list[Any]) -> str:
         return (
             "the best among the margins; below all of them lies one more candidate, "
             "never to answer"
+        )
+    if all(_is_best_inside(got, *rows) for rows, got in results):
+        return (
+            "the ends are missing: always to answer and never to answer are "
+            "candidates too"
         )
     if chosen_by(lambda m, t, a, s: s if m >= t else a):
         return (

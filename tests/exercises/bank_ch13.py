@@ -49,6 +49,28 @@ def span_as_tensors(start, end, first, last, longest):
     return None if found is None else [torch.tensor(x) for x in found]
 
 
+@right("13.1")
+def span_max_of_tuples(start, end, first, last, longest):
+    pairs = []
+    for i in range(first, last + 1):
+        for j in range(i, min(i + longest, last + 1)):
+            pairs.append((start[i] + end[j], i, j))
+    if not pairs:
+        return None
+    _, i, j = max(pairs)
+    return i, j
+
+
+@wrong("13.1", says="the scores were multiplied")
+def span_products(start, end, first, last, longest):
+    best, found = -math.inf, None
+    for i in range(first, last + 1):
+        for j in range(i, min(i + longest, last + 1)):
+            if start[i] * end[j] > best:
+                best, found = start[i] * end[j], (i, j)
+    return found
+
+
 @wrong("13.1", says="each on its own")
 def span_argmaxes(start, end, first, last, longest):
     return start.argmax(), end.argmax()
@@ -400,6 +422,29 @@ def cut_falsy_zero(n, room, stride, span):
     return [(b, s, m if m and m[0] else None) for b, s, m in windows]
 
 
+@wrong("13.3", says="None where the answer is not; [CLS] comes in later")
+def cut_cls(n, room, stride, span):
+    windows = marked(begins_of(n, room, stride), n, room, span)
+    return [(b, s, m or (0, 0)) for b, s, m in windows]
+
+
+@wrong("13.3", says="stop lies behind the end of the context")
+def cut_stop_not_cut(n, room, stride, span):
+    windows = marked(begins_of(n, room, stride), n, room, span)
+    return [(b, b + room, m) for b, _, m in windows]
+
+
+@wrong("13.3", says="stop is excluded: last < stop")
+def cut_stop_included(n, room, stride, span):
+    made = []
+    for begin in begins_of(n, room, stride):
+        stop, marks = min(begin + room, n), None
+        if span and begin <= span[0] and span[1] <= stop:
+            marks = (span[0] - begin, span[1] - begin)
+        made.append((begin, stop, marks))
+    return made
+
+
 @wrong("13.3", says="there is no return statement")
 def cut_no_return(n, room, stride, span):
     marked(begins_of(n, room, stride), n, room, span)
@@ -456,6 +501,18 @@ def measures_as_tensors(said, answers):
     return torch.tensor(both(said, answers), dtype=torch.float64)
 
 
+@right("13.4")
+def measures_as_numpy(said, answers):
+    mine, theirs = normal(said), [normal(x) for x in answers or [""]]
+    em = np.max([mine == x for x in theirs])
+    return em, np.max([harmonic(mine, x) for x in theirs])
+
+
+@right("13.4")
+def measures_as_array(said, answers):
+    return np.array(both(said, answers))
+
+
 @wrong("13.4", says="nothing was normalised")
 def measures_raw(said, answers):
     return both(said, answers, str.split)
@@ -489,6 +546,15 @@ def measures_articles_anywhere(said, answers):
         answers,
         lambda t: re.sub("the|an|a", " ", t.lower().translate(MARKS)).split(),
     )
+
+
+@wrong("13.4", says="off the ends of words only")
+def measures_ends_of_words(said, answers):
+    def words(text):
+        bare = [w.strip(string.punctuation) for w in text.lower().split()]
+        return [w for w in bare if w not in ("a", "an", "the", "")]
+
+    return both(said, answers, words)
 
 
 @wrong("13.4", says="punctuation was replaced by a space")
@@ -706,6 +772,16 @@ def together_at_least(windows, threshold):
     return None if min(w[3] for w in windows) - best >= threshold else found
 
 
+@wrong("13.5", says="the silence of a window without a span was left out")
+def together_without_empty_windows(windows, threshold):
+    return together([w for w in windows if w[2]], threshold)
+
+
+@wrong("13.5", says="the threshold has the wrong sign")
+def together_threshold_added(windows, threshold):
+    return together(windows, -threshold)
+
+
 @wrong("13.5", says="the threshold was not used")
 def together_no_threshold(windows, threshold):
     return together(windows, 0.0)
@@ -779,6 +855,13 @@ def threshold_never(margins, answered, silent):
 @wrong("13.6", says="below all of them lies one more candidate")
 def threshold_among_margins(margins, answered, silent):
     return max(margins, key=lambda t: reaches(t, margins, answered, silent))
+
+
+@wrong("13.6", says="the ends are missing")
+def threshold_between(margins, answered, silent):
+    known = sorted(margins)
+    cuts = [(x + y) / 2 for x, y in itertools.pairwise(known)] or [0]
+    return max(cuts, key=lambda t: reaches(t, margins, answered, silent))
 
 
 @wrong("13.6", says="taken to be silent; only those above it are")

@@ -589,6 +589,16 @@ def test_what_a_reader_saves_it_reads_again(tokenizer, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["best"]
 
 
+def test_a_folder_with_other_files_is_refused_and_kept(tokenizer, tmp_path):
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(Refused, match=r"papers holds thesis\.txt"):
+        Reader(tiny_model(tokenizer), tokenizer, SMALL).save(folder)
+    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["papers"]
+
+
 def test_transformers_loads_it_and_gives_the_same_scores(tokenizer, tmp_path):
     transformers = pytest.importorskip("transformers")
     reader = Reader(tiny_model(tokenizer), tokenizer, SMALL)

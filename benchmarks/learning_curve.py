@@ -3,14 +3,15 @@
     python benchmarks/learning_curve.py [--save] [--sizes 50 200 800 3200 8000]
 
 Film reviews, split by film: learned from some of the training films' reviews, tested on
-640 reviews of the test films. On one thread, in less than 15 minutes.
+640 reviews of the test films. On one thread; the file says in how many minutes (36 on a
+busy machine).
 
 - "full": MiniLM, all of it, with a new head. AdamW 1e-4, warm-up 10 %, batch 16, bf16.
 - "frozen": MiniLM as it is; a logistic regression on the mean of its last vectors.
 - "scratch": a BERT of 2 layers, 128 wide, with random weights. AdamW 1e-3, batch 16.
   (MiniLM's own size from random weights learns less in the same time.)
 
-What is cut to stay below 15 minutes: reviews end after 40 tokens; epochs become fewer
+What is cut to save time: reviews end after 40 tokens; epochs become fewer
 with more rows (see EPOCHS); the large sizes have fewer seeds (see SEEDS).
 """
 

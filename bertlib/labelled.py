@@ -53,8 +53,9 @@ def merged(rows: list[Row]) -> list[Row]:
         return group
 
     for row in rows:
-        a, b = root(first.setdefault(row.text, row.group)), root(row.group)
-        same[max(a, b)] = min(a, b)
+        if row.group:
+            a, b = root(first.setdefault(row.text, row.group)), root(row.group)
+            same[max(a, b)] = min(a, b)
     return [row._replace(group=root(row.group)) for row in rows]
 
 # %% ../chapters/11_classification.ipynb #labelled-reviews

@@ -60,12 +60,51 @@ def _two_sides(got: Any, N: int, given: str) -> tuple[list[int], list[int]]:
     return kept, held
 
 
+class _Name(str):
+    """A name whose hash depends on a salt, as a string's does on the process."""
+
+    salt: int
+
+    def __new__(cls, text: str, salt: int) -> "_Name":
+        made = super().__new__(cls, text)
+        made.salt = salt
+        return made
+
+    def __hash__(self) -> int:
+        return hash((self.salt, str(self)))
+
+
+def _hashes_decide(split_by_group: Any) -> bool:
+    """Whether other hashes of the names give another split, as in another process."""
+
+    def held_out(name: Any) -> set[frozenset[int]]:
+        names = [[name(f"film {i % 13:02}", salt) for i in range(60)] for salt in "ABC"]
+        sides = [split_by_group(groups, 0.3, 1)[1] for groups in names]
+        return {frozenset(int(row) for row in side) for side in sides}
+
+    # Other names in the same order: they leave alone who only sorts or counts them.
+    if len(held_out(lambda text, salt: salt + text)) == 1:
+        return False
+    try:  # The same names. NumPy makes plain strings of them; that is no mistake.
+        return len(held_out(lambda text, salt: _Name(text, ord(salt)))) > 1
+    except Exception:
+        return False
+
+
 @exercise("11.1")
 def check_split_by_group(split_by_group: Any) -> None:
     """Whole groups, a share of the rows, drawn by the seed."""
     small = ["a", "b", "a", "c", "b", "d", "a", "e", "c", "e"]
     given = f"groups {small}, share 0.3, seed 0"
-    kept, held = _two_sides(split_by_group(list(small), 0.3, 0), len(small), given)
+    groups = list(small)
+    got = split_by_group(groups, 0.3, 0)
+    expect(
+        groups == small,
+        "Your function changes the list of groups that it is given.",
+        given=given,
+        likely="groups.sort() sorts in place; sort a copy, sorted(set(groups))",
+    )
+    kept, held = _two_sides(got, len(small), given)
     both = {small[row] for row in kept} & {small[row] for row in held}
     expect(
         not both,
@@ -122,6 +161,24 @@ def check_split_by_group(split_by_group: Any) -> None:
         given=given,
         likely="a generator without the seed, or one that goes on from call to call",
     )
+    given = "six groups of one row, share 0.4"
+    held = _two_sides(split_by_group(list("abcdef"), 0.4, 0), 6, given)[1]
+    expect(
+        len(held) == 3,
+        "At least 0.4 of 6 rows, 2.4, are asked for: that takes 3 rows.",
+        given=given,
+        yours=f"{len(held)} rows held out",
+        likely="share * len(groups) was rounded down; compare with it as it is"
+        if len(held) == 2
+        else "",
+    )
+    expect(
+        not _hashes_decide(split_by_group),
+        "The same seed gives another split when Python is started again.",
+        given="60 rows in 13 groups, share 0.3, seed 1",
+        likely="the order of a set of strings changes from run to run; sort the names, "
+        "or use a dict",
+    )
 
 
 # --- 11.2 keep the best --------------------------------------------------------------
@@ -168,15 +225,18 @@ def _kept(
     return got, course, model
 
 
-def _epoch_mistake(number: Any, best: int, run: int) -> str:
+def _epoch_mistake(number: Any, best: int, run: int, scores: list[float]) -> str:
     """How a wrong number of the best epoch comes about."""
     if number is None:
         return "there is no return statement"
+    if number in scores:
+        return "this is the score; the number of its epoch is asked for"
     if number == best - 1:
         return "epochs count from 1"
     if number == run:
         return "this is the last epoch that was run, not the best"
-    return "an equal score is no better one: compare with >"
+    equal = number in range(1, run + 1) and scores[number - 1] == scores[best - 1]
+    return "an equal score is no better one: compare with >" if equal else ""
 
 
 @exercise("11.2")
@@ -189,6 +249,7 @@ def check_keep_best(keep_best: Any) -> None:
         ([0.7, 0.7, 0.6, 0.9], 2, 1, 3),
         ([-3.0, -2.0, -2.5, -4.0], 2, 2, 4),
         ([0.9, 0.8, 0.95], 1, 1, 2),
+        ([0.5, 0.8, 0.7], 2, 2, 3),
     ]
     for scores, patience, best, run in cases:
         given = f"scores by epoch {scores}, patience {patience}"
@@ -200,6 +261,11 @@ def check_keep_best(keep_best: Any) -> None:
             likely = "an equal score is no better one: compare with >"
         if scores[2:4] == [0.6, 0.8] and len(scores) == 7:
             likely = "patience counts epochs in a row; a better score starts it anew"
+            if course.trained > run:
+                likely = (
+                    "better means better than the best so far, not than the epoch "
+                    "before"
+                )
         if scores[0] < 0:
             likely = "the best score so far starts at 0; a score may be below that"
         expect(
@@ -219,19 +285,28 @@ def check_keep_best(keep_best: Any) -> None:
             given=given,
             yours=show(got),
             expected=show(best),
-            likely=_epoch_mistake(number, best, run),
+            likely=_epoch_mistake(number, best, run, scores),
         )
         weight = int(model.weight.item())
+        likely = ""
+        if weight == run:
+            likely = (
+                "state_dict() holds the weights, not copies of them: they went on "
+                "changing; clone each of them. And the model that came in has to be "
+                "loaded"
+            )
+        if run == len(scores):
+            likely = (
+                "the best weights are loaded only where the loop stops early; load "
+                "them after the loop"
+            )
         expect(
             weight == best,
             "The model does not have the weights of the best epoch.",
             given=given,
             yours=f"the weights of epoch {weight}",
             expected=f"the weights of epoch {best}",
-            likely="state_dict() holds the weights, not copies of them: they went on "
-            "changing; clone each of them. And the model that came in has to be loaded"
-            if weight == run
-            else "",
+            likely=likely,
         )
         expect(
             int(model.state_dict()["seen"].item()) == best,
@@ -322,7 +397,8 @@ def check_read_in_order(read_in_order: Any) -> None:
         want,
         "The answers are wrong for more rows.",
         given=given,
-        likely="the last batch is a short one",
+        likely="the last batch is a short one; or rows of the same length got one "
+        "answer",
     )
     expect(
         reader.calls == 6,
@@ -440,6 +516,16 @@ def check_freeze(freeze_below: Any) -> None:
         given="a model of 3 layers: n = 3, then n = 1",
         likely="requires_grad is set to False and never to True",
     )
+    model = _model(3).requires_grad_(False)
+    freeze_below(model, 1)
+    for name in ("bert.pooler.dense.weight", "classifier.weight"):
+        expect(
+            name in _learning(model),
+            f"{name} was frozen before, and does not learn again.",
+            given="a model of 3 layers, frozen altogether, n = 1",
+            likely="requires_grad is set to False and never to True: pooler and "
+            "classifier too",
+        )
 
 
 # --- 11.5 macro F1 -------------------------------------------------------------------
@@ -496,7 +582,12 @@ def check_macro_f1(macro_f1: Any) -> None:
                 "the factor 2 is missing: F1 = 2 P R / (P + R)": sum(f1) / K / 2,
                 "a class that is neither true nor guessed was left out; the mean runs "
                 "over K classes": sum(present) / len(present),
-                "this is the sum over the classes; divide by K": sum(f1),
+                "the sum over the classes, or a class that is never guessed was left "
+                "out; divide by K": sum(f1),
+                "a class that is neither true nor guessed has F1 0 here, not 1": (
+                    sum(f1) + K - len(present)
+                )
+                / K,
             },
         )
 
@@ -508,7 +599,7 @@ def check_macro_f1(macro_f1: Any) -> None:
 def check_calibration_error(calibration_error: Any) -> None:
     """The gap between confidence and accuracy, weighted by rows."""
     cases = [
-        ([0.9, 0.9, 0.85, 0.65, 0.55, 0.95], [1, 0, 1, 0, 1, 1], 5),
+        ([0.92, 0.92, 0.85, 0.65, 0.55, 0.95], [1, 0, 1, 0, 1, 1], 5),
         ([0.5, 0.5, 0.75, 0.75, 1.0, 1.0, 1.0], [1, 1, 1, 1, 1, 0, 0], 4),
         ([0.7, 0.7, 0.7, 0.7], [1, 1, 1, 0], 10),
         ([0.99, 0.6], [0, 1], 10),
@@ -521,9 +612,9 @@ def check_calibration_error(calibration_error: Any) -> None:
             torch.tensor(right, dtype=torch.bool),
             bins,
         )
-        upper, lower = _gaps(c, right, bins, math.ceil), _gaps(c, right, bins, None)
+        upper = _gaps(c, right, bins, _upper)
         N = len(c)
-        want = sum(n * abs(s - a) for s, a, n, _ in upper) / N
+        want = _error(c, right, bins, _upper)
         centre = sum(n * abs(m - a) for _, a, n, m in upper) / N
         expect_number(
             got,
@@ -560,20 +651,22 @@ def check_calibration_error(calibration_error: Any) -> None:
                 "the middle of a bin stands for its confidence; take the mean of its "
                 "rows": centre,
                 "a confidence on the edge belongs to the bin below: "
-                "i / bins < c <= (i + 1) / bins": sum(
-                    n * abs(s - a) for s, a, n, _ in lower
-                )
-                / N,
-                "a confidence of 1 fell out of the last bin": sum(
-                    n * abs(s - a)
-                    for s, a, n, _ in _gaps(c, right, bins, None, drop_one=True)
-                )
-                / N,
+                "i / bins < c <= (i + 1) / bins": _error(c, right, bins, _lower),
+                "a confidence of 1 fell out of the last bin": _error(
+                    c, right, bins, _dropped
+                ),
+                "a confidence on an edge is in no bin: i / bins < c <= (i + 1) / "
+                "bins": _error(c, right, bins, _open),
+                "a confidence on an edge is in two bins: i / bins < c <= (i + 1) / "
+                "bins": _error(c, right, bins, _closed),
                 "the gaps are squared; absolute values are asked for": sum(
                     n * (s - a) ** 2 for s, a, n, _ in upper
                 )
                 / N,
                 "the sum over the rows was not divided by their number": want * N,
+                "these bins span 0.5 to 1; they have to span 0 to 1": _error(
+                    c, right, bins, _half
+                ),
             },
         )
     expect_close(
@@ -586,18 +679,48 @@ def check_calibration_error(calibration_error: Any) -> None:
     )
 
 
+# Where a confidence belongs among the bins; t is counted in widths of a bin. The first
+# is right, the others are known mistakes.
+
+
+def _upper(t: float, bins: int) -> set[int]:
+    return {math.ceil(t) - 1}
+
+
+def _lower(t: float, bins: int) -> set[int]:
+    return {min(math.floor(t), bins - 1)}
+
+
+def _dropped(t: float, bins: int) -> set[int]:
+    return {math.floor(t)} - {bins}
+
+
+def _open(t: float, bins: int) -> set[int]:
+    return {math.floor(t)} & {math.ceil(t) - 1}
+
+
+def _closed(t: float, bins: int) -> set[int]:
+    return ({math.floor(t)} | {math.ceil(t) - 1}) - {bins}
+
+
+def _half(t: float, bins: int) -> set[int]:
+    return {math.ceil(round(2 * t - bins, 9)) - 1} - {-1}
+
+
+def _error(c: list[float], right: list[int], bins: int, places: Any) -> float:
+    """The gap between confidence and accuracy over bins, by their rows."""
+    rows = _gaps(c, right, bins, places)
+    return sum(n * abs(s - a) for s, a, n, _ in rows) / len(c)
+
+
 def _gaps(
-    c: list[float], right: list[int], bins: int, up: Any, drop_one: bool = False
+    c: list[float], right: list[int], bins: int, places: Any
 ) -> list[tuple[float, float, int, float]]:
     """(mean confidence, accuracy, rows, middle) of each bin that is not empty."""
     at: dict[int, list[tuple[float, int]]] = {}
     for x, y in zip(c, right, strict=True):
-        place = (
-            math.ceil(round(x * bins, 9)) - 1 if up else math.floor(round(x * bins, 9))
-        )
-        if drop_one and place == bins:
-            continue
-        at.setdefault(min(max(place, 0), bins - 1), []).append((x, y))
+        for place in places(round(x * bins, 9), bins):
+            at.setdefault(place, []).append((x, y))
     return [
         (
             sum(x for x, _ in rows) / len(rows),

@@ -1,7 +1,9 @@
 """Answers to the exercises of chapter 11."""
 
 import copy
+import hashlib
 import random
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,6 +51,60 @@ def split_with_torch(groups, share, seed):
     for i, x in enumerate(groups):
         sides[x in taken].append(i)
     return sides
+
+
+@right("11.1")
+def split_by_digest(groups, share, seed):
+    # The order of the names is that of a hash which is the same everywhere.
+    def place(name):
+        return hashlib.md5(f"{seed} {name}".encode()).digest()
+
+    held = []
+    for name in sorted(set(groups), key=place):
+        if len(held) < share * len(groups):
+            held += [i for i, g in enumerate(groups) if g == name]
+    return sorted({*range(len(groups))} - {*held}), held
+
+
+@right("11.1")
+def split_with_plain_names(groups, share, seed):
+    rows = {}
+    for i, g in enumerate(groups):
+        rows.setdefault(g, []).append(i)
+    names = np.unique(groups)  # plain strings, whatever the groups were
+    np.random.default_rng(seed).shuffle(names)
+    held = []
+    for name in names:
+        if len(held) >= share * len(groups):
+            break
+        held += rows[name]
+    return [i for i in range(len(groups)) if i not in held], held
+
+
+def split_of(names, groups, share, seed):
+    random.Random(seed).shuffle(names)
+    held = []
+    while len(held) < share * len(groups):
+        name = names.pop()
+        held += [i for i, g in enumerate(groups) if g == name]
+    return [i for i in range(len(groups)) if i not in held], held
+
+
+@wrong("11.1", says="the order of a set of strings changes from run to run")
+def split_order_of_set(groups, share, seed):
+    return split_of(list(set(groups)), groups, share, seed)
+
+
+@wrong("11.1", says="share * len(groups) was rounded down")
+def split_rounded(groups, share, seed):
+    share = int(share * len(groups)) / len(groups)
+    return split_of(sorted(set(groups)), groups, share, seed)
+
+
+@wrong("11.1", says="groups.sort() sorts in place")
+def split_sorts_in_place(groups, share, seed):
+    groups.sort()
+    return split_with_dict(groups, share, seed)
 
 
 @wrong("11.1", says="rows were drawn; draw groups")
@@ -226,6 +282,48 @@ wrong("11.2", says="only parameters() were kept")(
 )
 
 
+@wrong("11.2", says="loaded only where the loop stops early")
+def keep_loads_on_a_stop(model, train_epoch, evaluate, epochs, patience):
+    best, at, kept = float("-inf"), 0, None
+    for epoch in range(1, epochs + 1):
+        train_epoch(model)
+        score = evaluate(model)
+        if score > best:
+            best, at, kept = score, epoch, copy.deepcopy(model.state_dict())
+        elif epoch - at >= patience:
+            model.load_state_dict(kept)
+            break
+    return at
+
+
+@wrong("11.2", says="this is the score; the number of its epoch is asked for")
+def keep_returns_score(model, train_epoch, evaluate, epochs, patience):
+    scores = []
+
+    def noted(model):
+        scores.append(evaluate(model))
+        return scores[-1]
+
+    keep_by_deepcopy(model, train_epoch, noted, epochs, patience)
+    return max(scores)
+
+
+@wrong("11.2", says="not than the epoch before")
+def keep_compares_with_previous(model, train_epoch, evaluate, epochs, patience):
+    best, previous, bad = float("-inf"), float("-inf"), 0
+    for epoch in range(1, epochs + 1):
+        train_epoch(model)
+        score = evaluate(model)
+        if score > best:
+            best, at, kept = score, epoch, copy.deepcopy(model.state_dict())
+        bad = 0 if score > previous else bad + 1
+        previous = score
+        if bad >= patience:
+            break
+    model.load_state_dict(kept)
+    return at
+
+
 @wrong("11.2", says="does not have the weights of the best epoch")
 def keep_another_model(model, train_epoch, evaluate, epochs, patience):
     best, at, bad, kept = float("-inf"), 0, 0, model
@@ -335,6 +433,16 @@ def order_drops_last(rows, read, batch_size):
 def order_one_batch(rows, read, batch_size):
     order = torch.tensor([len(row) for row in rows]).argsort()
     return read([rows[i] for i in order])[order.argsort()]
+
+
+@wrong("11.3", says="rows of the same length got one answer")
+def order_by_length_alone(rows, read, batch_size):
+    ordered = sorted(rows, key=len)
+    found = {}
+    for at in range(0, len(rows), batch_size):
+        part = ordered[at : at + batch_size]
+        found |= {len(row): x for row, x in zip(part, read(part), strict=True)}
+    return torch.stack([found[len(row)] for row in rows])
 
 
 @wrong("11.3", says="read([row]) for a single row")
@@ -458,6 +566,23 @@ def freeze_for_ever(model, n):
     return learning(model)
 
 
+@wrong("11.4", says="pooler and classifier too")
+def freeze_leaves_the_head(model, n):
+    model.bert.embeddings.requires_grad_(False)
+    for i, layer in enumerate(model.bert.encoder.layers):
+        layer.requires_grad_(i >= n)
+    return learning(model)
+
+
+@wrong("11.4", says="pooler and classifier too")
+def freeze_leaves_the_classifier(model, n):
+    model.bert.requires_grad_(True)
+    model.bert.embeddings.requires_grad_(False)
+    for layer in model.bert.encoder.layers[:n]:
+        layer.requires_grad_(False)
+    return learning(model)
+
+
 # --- 11.5 macro_f1 -------------------------------------------------------------------
 
 
@@ -529,6 +654,23 @@ def f1_nan(truth, guess, K):
 def f1_present_only(truth, guess, K):
     _, _, f, t = parts(truth, guess, K)
     return f[t.sum(0) + t.sum(1) > 0].mean()
+
+
+@wrong("11.5", says="divide by K")
+def f1_sum(truth, guess, K):
+    return parts(truth, guess, K)[2].sum()
+
+
+@wrong("11.5", says="a class that is never guessed was left out")
+def f1_guessed_only(truth, guess, K):
+    _, _, f, t = parts(truth, guess, K)
+    return f[t.sum(0) > 0].mean()
+
+
+@wrong("11.5", says="has F1 0 here, not 1")
+def f1_absent_is_perfect(truth, guess, K):
+    _, _, f, t = parts(truth, guess, K)
+    return torch.where(t.sum(0) + t.sum(1) > 0, f, 1.0).mean()
 
 
 @wrong("11.5", says="F1 is the harmonic one")
@@ -642,6 +784,40 @@ def gap_lower_edge(confidence, right, bins):
 def gap_drops_one(confidence, right, bins):
     found = gaps(confidence, right, bins, (confidence * bins).long())
     return sum(abs(c - a) * n for c, a, n in found) / len(right)
+
+
+def gap_between(confidence, right, edges, inside):
+    total = 0.0
+    for low, high in pairwise(edges):
+        some = inside(confidence, low, high)
+        if some.any():
+            gap = confidence[some].mean() - right[some].float().mean()
+            total += gap.abs() * some.sum()
+    return total / len(right)
+
+
+@wrong("11.6", says="these bins span 0.5 to 1")
+def gap_upper_half(confidence, right, bins):
+    edges = [0.5 + 0.5 * i / bins for i in range(bins + 1)]
+    return gap_between(
+        confidence, right, edges, lambda c, low, high: (c > low) & (c <= high)
+    )
+
+
+@wrong("11.6", says="a confidence on an edge is in no bin")
+def gap_open_edges(confidence, right, bins):
+    edges = [i / bins for i in range(bins + 1)]
+    return gap_between(
+        confidence, right, edges, lambda c, low, high: (c > low) & (c < high)
+    )
+
+
+@wrong("11.6", says="a confidence on an edge is in two bins")
+def gap_closed_edges(confidence, right, bins):
+    edges = [i / bins for i in range(bins + 1)]
+    return gap_between(
+        confidence, right, edges, lambda c, low, high: (c >= low) & (c <= high)
+    )
 
 
 @wrong("11.6", says="the gaps are squared")

@@ -1,5 +1,6 @@
 """The classifier: its data, its scores, and the command as its user meets it."""
 
+import argparse
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from bertlib.classifier import (
     new_classifier,
     probabilities,
 )
-from bertlib.classify import main
+from bertlib.classify import main, rows_to_learn_from
 from bertlib.config import BertConfig
 from bertlib.corpus import NotFetched
 from bertlib.demo_cls import new_toy
@@ -79,6 +80,16 @@ def test_groups_that_share_a_text_become_one():
     rows = [Row("x", "", None, "b"), Row("y", "", None, "c"), Row("x", "", None, "c")]
     rows += [Row("y", "", None, "a"), Row("z", "", None, "d")]
     assert [row.group for row in merged(rows)] == ["a", "a", "a", "a", "d"]
+
+
+def test_rows_without_a_group_are_not_merged():
+    rows = [
+        Row("x", "", None, "b"),
+        Row("x", ""),
+        Row("y", ""),
+        Row("y", "", None, "a"),
+    ]
+    assert [row.group for row in merged(rows)] == ["b", "", "", "a"]
 
 
 def test_each_text_is_kept_once():
@@ -315,12 +326,46 @@ def test_groups_of_a_file_stay_together_in_the_dev_split(init, tmp_path, capsys)
 
 
 def test_a_dev_file_is_used_as_it_is(own, init, tmp_path, capsys):
-    more = ["--dev", str(own), "--epochs", "1", "--freeze", "2"]
+    dev = tmp_path / "dev.csv"
+    rows = [f'"{row.text}",{row.label}' for row in opinions(150)]  # the first are own's
+    dev.write_text("\n".join(["text,label", *rows[100:], *rows[100:105]]))
+    more = ["--dev", str(dev), "--epochs", "1", "--freeze", "2"]
     assert main(options(own, init, tmp_path / "out", *more)) == 0
     said = capsys.readouterr().out
-    assert "120 rows to learn from" in said
-    assert "120 dev rows" in said
+    assert "100 rows to learn from" in said  # without the 20 that are dev rows
+    assert "55 dev rows" in said
     assert "4,290 parameters learn" in said  # pooler 64 * 65, head 2 * 65
+
+
+def test_a_dev_file_with_all_texts_leaves_nothing_to_learn_from(
+    own, init, tmp_path, capsys
+):
+    assert main(options(own, init, tmp_path / "out", "--dev", str(own))) == 2
+    assert "own.csv: it holds all texts of --data" in capsys.readouterr().err
+
+
+def test_equal_texts_of_a_file_count_once(init, tmp_path, capsys):
+    rows = [f'"{row.text}",{row.label}' for row in opinions(40)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["text,label", *rows, *rows]))
+    assert main(options(path, init, tmp_path / "out", "--epochs", "1")) == 0
+    assert "36 rows to learn from" in (said := capsys.readouterr().out)
+    assert "4 dev rows" in said
+
+
+def test_groups_of_a_file_that_share_a_text_stay_together_in_the_split(tmp_path):
+    path = tmp_path / "own.csv"
+    lines = [f"text {g} {i},a,{g}" for g in "bcdef" for i in range(4)]
+    # "a" and "b" are one group under two names.
+    lines += [f"text a {i},a,a" for i in range(15)] + ["text b 0,a,a"]
+    path.write_text("\n".join(["text,label,group", *lines]))
+    for seed in range(5):
+        a = argparse.Namespace(data=str(path), dev=None, seed=seed)
+        learn, dev = rows_to_learn_from(a)
+        sides = [{row.text[5] for row in side} for side in (learn, dev)]
+        assert len(learn) + len(dev) == 35
+        assert not sides[0] & sides[1]
+        assert ({"a", "b"} <= sides[0]) != ({"a", "b"} <= sides[1])
 
 
 @pytest.mark.parametrize(

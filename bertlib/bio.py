@@ -90,15 +90,12 @@ def spans_of(tags: Sequence[str], strict: bool = False) -> list[Span]:
     Source: the script conlleval of CoNLL-2000 (Tjong Kim Sang & Buchholz); chapter 12.
     """
     spans: list[Span] = []
-    open_at, before = None, ""  # where the open entity began, and its type
-    for at, tag in enumerate([*tags, "O"]):
+    for at, tag in enumerate(tags):
         prefix, kind = split_tag(tag)
-        goes_on = prefix == "I" and open_at is not None and kind == before
-        if open_at is not None and not goes_on:
-            spans.append(Span(open_at, at, before))
-            open_at = None
-        if prefix == "B" or (prefix == "I" and not goes_on and not strict):
-            open_at, before = at, kind
+        if prefix == "I" and spans and spans[-1][1:] == (at, kind):
+            spans[-1] = spans[-1]._replace(end=at + 1)
+        elif prefix == "B" or (prefix == "I" and not strict):
+            spans.append(Span(at, at + 1, kind))
     return spans
 
 # %% ../chapters/12_ner.ipynb #bio-follows

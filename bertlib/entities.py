@@ -121,8 +121,8 @@ def mistakes(true: Iterable[Span], found: Iterable[Span]) -> list[Mistake]:
 
     A missed entity and an invented one that share a word are one mistake, not two.
     """
-    right = {*true} & {*found}
-    missed, invented = sorted({*true} - right), sorted({*found} - right)
+    true, found = {*true}, {*found}
+    missed, invented = sorted(true - found), sorted(found - true)
     pairs = [
         (max(a.start, b.start) - min(a.end, b.end), a, b)
         for a in missed

@@ -80,7 +80,7 @@ def read_conll(lines: Iterable[tuple[str, str]]) -> list[Row]:
     for where, line in chain(lines, [("", "")]):
         if line.strip() and not line.startswith("-DOCSTART-"):
             begun = where if not words else begun
-            columns = re.split("\t" if "\t" in line else " +", line)
+            columns = re.split("\t" if "\t" in line else " +", line.rstrip(" "))
             if len(columns) < 2 or not columns[0]:
                 raise Refused(
                     f"{where}: {line!r} is no word and tag; they stand in two columns"

@@ -81,7 +81,8 @@ def make_features(
         raise ValueError(f"labels: {len(labels)} of them for {len(words)} words")
     if max_length < 3:
         raise ValueError(f"max_length is {max_length}; [CLS], a piece and [SEP] need 3")
-    ids, first = (pieces := cut_words(tokenizer, words)).ids, pieces.first()
+    pieces = cut_words(tokenizer, words)
+    ids, first = pieces.ids, pieces.first()
     features = []
     for window, read in windows(len(ids), max_length - 2):
         here = [n for n, at in enumerate(first) if at in read]
@@ -113,12 +114,17 @@ def collate_words(features: Sequence[Feature], pad_token_id: int = 0) -> Batch:
     return batch
 
 # %% ../chapters/12_ner.ipynb #tagging-decode
-def decode(scores: Tensor, names: Sequence[str], constrained: bool = True) -> list[str]:
-    """The tags of a row from its scores (T, K): the best legal path, or else each
-    word's own best tag."""
-    if constrained:
-        return [names[i] for i in viterbi(scores, *transitions(names))]
-    return [names[i] for i in scores.argmax(dim=-1).tolist()]
+def decode(
+    rows: Sequence[Tensor], names: Sequence[str], constrained: bool = True
+) -> list[list[str]]:
+    """The tags of rows from their scores, (T, K) each: the best legal path, or else
+    each word's own best tag."""
+    first, allowed = transitions(names)
+    paths = [
+        viterbi(scores, first, allowed) if constrained else scores.argmax(-1).tolist()
+        for scores in rows
+    ]
+    return [[names[i] for i in path] for path in paths]
 
 # %% ../chapters/12_ner.ipynb #tagging-tagger
 @dataclass
@@ -173,7 +179,7 @@ class Tagger:
 
     def tags(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
         """A tag for each word of each row."""
-        return [decode(x, self.names, self.constrained) for x in self.scores(rows)]
+        return decode(self.scores(rows), self.names, self.constrained)
 
     def entities(self, texts: Sequence[str]) -> list[list[Span]]:
         """The entities of each text, in characters."""

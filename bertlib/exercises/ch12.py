@@ -63,6 +63,13 @@ def _aligned(
     return [*ids, _SEP], [*out, _NONE]
 
 
+def _defaults(ids: list[Any]) -> str:
+    """The mistake of ids that are always 101, 102 and 100."""
+    if any(i in (101, 102, 100) for i in ids):
+        return "101, 102 and 100 are only defaults; use cls, sep and unk"
+    return ""
+
+
 @exercise("12.1")
 def check_align(align: Any) -> None:
     """A label at each word's first piece, and nowhere else."""
@@ -123,7 +130,8 @@ def check_align(align: Any) -> None:
                             _SEP,
                         ],
                     },
-                ),
+                )
+                or _defaults(ids),
             )
         expect(
             len(out) == len(ids),
@@ -156,6 +164,9 @@ def check_align(align: Any) -> None:
                 0,
                 *right[1:-1],
                 0,
+            ],
+            "unk is that word's first piece and bears its label": [
+                _NONE if i == _UNK else y for i, y in zip(ids, right, strict=True)
             ],
             "the labels are one place too early: [CLS] stands before the first word": [
                 *right[1:],
@@ -216,6 +227,10 @@ def _starts_in(word: Place, entity: Marked) -> bool:
     return entity[0] <= word[0] < entity[1]
 
 
+def _end_in(word: Place, entity: Marked) -> bool:
+    return _starts_in(word, entity) or entity[0] < word[1] <= entity[1]
+
+
 @exercise("12.2")
 def check_tags_for(tags_for: Any) -> None:
     """From characters to BIO tags."""
@@ -237,6 +252,7 @@ def check_tags_for(tags_for: Any) -> None:
             [(0, 2, "A"), (2, 4, "A"), (4, 6, "A")],
             "three that touch",
         ),
+        (words, [(29, 37, "LOC"), (0, 10, "PER")], "entities in another order"),
     ]
     for places, entities, what in cases:
         given = f"{what}: words {places}, entities {entities}"
@@ -278,6 +294,8 @@ def check_tags_for(tags_for: Any) -> None:
                 _overlap,
                 lambda n, w, e, before: n == 0 and before == "O",
             ),
+            "an entity in the middle of a word was missed: neither end of the word "
+            "lies in it": _tags(places, entities, _end_in, lambda n, *_: n == 0),
             "a word is left out unless all of it lies in the entity; a part is "
             "enough": _tags(places, entities, _within, lambda n, *_: n == 0),
             "a word that only touches the entity was taken for a part of it: the end "
@@ -295,12 +313,14 @@ def check_tags_for(tags_for: Any) -> None:
             ],
         }
         if got != right:
+            unsorted = entities != sorted(entities)
             raise Wrong(
                 "The tags are wrong.",
                 given=given,
                 yours=show(got),
                 expected=show(right),
-                likely=_named(got, mistakes),
+                likely=_named(got, mistakes)
+                or ("the entities come in any order" if unsorted else ""),
             )
 
 
@@ -339,6 +359,25 @@ def _spans(
     return spans
 
 
+def _across_o(tags: Sequence[str]) -> list[list[Any]]:
+    """The spans of a walk that forgets to close an entity at O: the mistake."""
+    spans: list[list[Any]] = []
+    for at, tag in enumerate(tags):
+        prefix, _, kind = tag.partition("-")
+        if prefix == "I" and spans and spans[-1][2] == kind:
+            spans[-1][1] = at + 1
+        elif tag != "O":
+            spans.append([at, at + 1, kind])
+    return spans
+
+
+_CLOSES = "O closes the entity; the I- after it begins a new one"
+_HYPHEN = (
+    "the type was cut at its hyphen; only the first hyphen of a tag parts it from B or "
+    "I"
+)
+
+
 @exercise("12.3")
 def check_spans_in(spans_in: Any) -> None:
     """Entities from tags, by conlleval's rule."""
@@ -352,6 +391,7 @@ def check_spans_in(spans_in: Any) -> None:
         "I-PER O O",
         "B-PER I-LOC I-LOC O",
         "I-PER B-PER O",
+        "B-PER O I-PER",
         "B-creative-work I-creative-work O",
         "B-A-x I-A-y O",
         "O O",
@@ -373,7 +413,6 @@ def check_spans_in(spans_in: Any) -> None:
         right = _spans(row)
         if got == right:
             continue
-        halves = [[a, b, kind.split("-")[0]] for a, b, kind in right]
         mistakes = {
             "the entity at the end of the row is missing: nothing comes after it to "
             "close it": _spans(row, keep_last=False),
@@ -390,19 +429,19 @@ def check_spans_in(spans_in: Any) -> None:
                 row, ends=-1
             ),
             "the ends are one too far": _spans(row, ends=1),
-            "the type was cut at its hyphen; only the first hyphen of a tag parts it "
-            "from B or I": halves,
+            _CLOSES: _across_o(row),
             "the order is (start, end, type)": [[k, a, b] for a, b, k in right],
             "the spans come in another order than in the row": sorted(
                 right, key=lambda span: (span[2], span[0])
             ),
         }
+        halves = [[[a, b, k.split("-")[i]] for a, b, k in right] for i in (0, -1)]
         raise Wrong(
             "The spans are wrong.",
             given=given,
             yours=show(got),
             expected=show(right),
-            likely=_named(got, mistakes),
+            likely=_named(got, mistakes) or (_HYPHEN if got in halves else ""),
         )
 
 
@@ -426,6 +465,16 @@ def _words_of(span: Marked) -> list[tuple[int, str]]:
     return [(at, span[2]) for at in range(span[0], span[1])]
 
 
+def _flat(true: Rows, found: Rows) -> list[list[Marked]]:
+    """The right spans, those found and the true ones, of all rows."""
+    right = [s for a, b in zip(true, found, strict=True) for s in b if s in a]
+    return [right, [s for row in found for s in row], [s for row in true for s in row]]
+
+
+def _mean(scores: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(x) / len(scores) for x in zip(*scores, strict=True)]
+
+
 def _f1_mistakes(true: Rows, found: Rows) -> dict[str, list[float]]:
     n_true, n_found = sum(map(len, true)), sum(map(len, found))
     right = _counted(true, found, lambda x, y: x == y)
@@ -434,6 +483,11 @@ def _f1_mistakes(true: Rows, found: Rows) -> dict[str, list[float]]:
     each = [
         _from_counts(len({*a} & {*b}), len(b), len(a))
         for a, b in zip(true, found, strict=True)
+    ]
+    by_type = [
+        _from_counts(*(sum(s[2] == kind for s in spans) for spans in counted))
+        for kind in sorted({s[2] for row in [*true, *found] for s in row})
+        for counted in [_flat(true, found)]
     ]
     by_word = [
         {(n, *w) for n, row in enumerate(rows) for s in row for w in _words_of(s)}
@@ -456,6 +510,9 @@ def _f1_mistakes(true: Rows, found: Rows) -> dict[str, list[float]]:
             n_found,
             n_true,
         ),
+        "the first word was not compared": _from_counts(
+            _counted(true, found, lambda x, y: x[1:] == y[1:]), n_found, n_true
+        ),
         "an overlap was counted as right; both boundaries must be": _from_counts(
             _counted(
                 true,
@@ -468,9 +525,22 @@ def _f1_mistakes(true: Rows, found: Rows) -> dict[str, list[float]]:
         "words were counted; count whole entities": _from_counts(
             len(by_word[0] & by_word[1]), len(by_word[1]), len(by_word[0])
         ),
-        "the mean of the rows' scores; count over all rows first, and divide once": [
-            sum(x) / max(1, len(each)) for x in zip(*each, strict=True)
-        ],
+        "the mean of the rows' scores; count over all rows first, and divide once": (
+            _mean(each)
+        ),
+        "the mean of the types' scores (macro); here every entity weighs the same": (
+            _mean(by_type)
+        ),
+        "spans were compared by position (zip); one that is missing moves all that "
+        "follow": _from_counts(
+            sum(
+                x == y
+                for a, b in zip(true, found, strict=True)
+                for x, y in zip(a, b, strict=False)
+            ),
+            n_found,
+            n_true,
+        ),
         "F1 is the harmonic mean, 2 P R / (P + R); this is the arithmetic one": [
             p,
             r,
@@ -480,6 +550,12 @@ def _f1_mistakes(true: Rows, found: Rows) -> dict[str, list[float]]:
         "what would be 0/0 is 0 here": [p or 1.0, r or 1.0, f1 or 1.0],
         "percent; numbers from 0 to 1 are asked for": [100 * p, 100 * r, 100 * f1],
         "these are counts; divide them": [right, n_found, n_true],
+        **{
+            f"the scores are rounded to {n} decimals; return them as they are": [
+                round(x, n) for x in (p, r, f1)
+            ]
+            for n in range(6)
+        },
     }
 
 
@@ -490,6 +566,7 @@ def check_entity_f1(entity_f1: Any) -> None:
     B: Marked = (4, 8, "ORG")
     C: Marked = (9, 10, "LOC")
     cases: list[tuple[Rows, Rows]] = [
+        ([[B, C]], [[(5, 7, "ORG"), C]]),
         ([[A, B, C]], [[A, (4, 5, "LOC"), (5, 8, "ORG"), C]]),
         ([[A, B], []], [[], [A, B]]),
         ([[A], [A], [B]], [[A], [], [B]]),
@@ -547,7 +624,9 @@ def check_entity_f1(entity_f1: Any) -> None:
 
 
 def _near(a: Sequence[float], b: Sequence[float]) -> bool:
-    return all(abs(x - y) < 1e-6 for x, y in zip(a, b, strict=True))
+    return len(a) == len(b) and all(
+        abs(x - y) < 1e-6 for x, y in zip(a, b, strict=True)
+    )
 
 
 # --- 12.5 best_path -------------------------------------------------------------------
@@ -575,6 +654,35 @@ def _greedy(scores: Tensor, first: Tensor, allowed: Tensor) -> list[int]:
     return path
 
 
+def _walk(
+    scores: Tensor,
+    first: Tensor,
+    allowed: Tensor,
+    *,
+    dim: int = 0,
+    zero_steps: bool = False,
+    zero_start: bool = False,
+    forwards: bool = False,
+) -> list[int]:
+    """The best path by Viterbi; options are mistakes."""
+    if not len(scores):
+        return []
+    best = scores[0].masked_fill(~first, 0.0 if zero_start else -torch.inf)
+    steps = []
+    for word in scores[1:]:
+        table = best[:, None].expand(allowed.shape)
+        table = (
+            table * allowed if zero_steps else table.masked_fill(~allowed, -torch.inf)
+        )
+        best, came = table.max(dim)
+        best = best + word
+        steps.append(came)
+    path = [int(best.argmax())]
+    for came in steps if forwards else steps[::-1]:
+        path.append(int(came[path[-1]]))
+    return path[::-1]
+
+
 def _forward_only(scores: Tensor, first: Tensor, allowed: Tensor) -> list[int]:
     """The best tag of each word's own best partial path, without walking back."""
     best, path = torch.zeros(len(first)), []
@@ -588,6 +696,10 @@ def _forward_only(scores: Tensor, first: Tensor, allowed: Tensor) -> list[int]:
     return path
 
 
+_LARGE = "large scores"
+_WORST = "only the worst first tag leads to the best second"
+
+
 @exercise("12.5")
 def check_best_path(best_path: Any) -> None:
     """The legal path with the largest sum, against all paths."""
@@ -597,7 +709,7 @@ def check_best_path(best_path: Any) -> None:
     cases: list[tuple[str, Tensor, Tensor, Tensor]] = [
         (
             "each word's own best tags are legal",
-            torch.tensor([[0.0, 3.0, 1.0], [0.0, 1.0, 4.0], [2.0, 0.0, 1.0]]),
+            torch.tensor([[0.0, 3.0, 1.0], [0.0, 1.0, 4.0], [0.0, 1.0, 2.0]]),
             start,
             bio,
         ),
@@ -638,6 +750,13 @@ def check_best_path(best_path: Any) -> None:
             start,
             bio,
         ),
+        (_LARGE, torch.tensor([[0.0, -3e5, 0.0], [1.0, 0.0, 2e5]]), start, bio),
+        (
+            _WORST,
+            torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 0.0, 0.0, 9.0]]),
+            torch.ones(4).bool(),
+            torch.tensor([[1, 1, 1, 0]] * 3 + [[1, 1, 1, 1]]).bool(),
+        ),
         ("no word", torch.zeros(0, 3), start, bio),
     ]
     dice = torch.Generator().manual_seed(5)
@@ -665,11 +784,21 @@ def check_best_path(best_path: Any) -> None:
                 likely="return [] before you look at the first word",
             ) from None
         path = _expect_list(got, "A list of tags", given)
-        _expect_path(path, scores, begin, table, given)
+        # Whoever comes as far as these has made no other mistake.
+        alone = {
+            _LARGE: "forbidden is a number that large scores outweigh; use -torch.inf",
+            _WORST: "only some paths were kept (a beam); keep the best to every tag",
+        }
+        _expect_path(path, scores, begin, table, given, alone.get(what, ""))
 
 
 def _expect_path(
-    path: list[Any], scores: Tensor, first: Tensor, allowed: Tensor, given: str
+    path: list[Any],
+    scores: Tensor,
+    first: Tensor,
+    allowed: Tensor,
+    given: str,
+    likely: str,
 ) -> None:
     K, right = len(first), _all_paths(scores, first, allowed)
     expect(
@@ -704,6 +833,16 @@ def _expect_path(
         "the path is the right one, turned round": right[::-1],
         "at each word the end of its own best path so far; walk back from the last "
         "word instead": _forward_only(scores, first, allowed),
+        "the maximum is over j; for each j it is over the i it can come from "
+        "(dim=0)": _walk(scores, first, allowed, dim=1),
+        "forbidden was made 0, which is larger than a negative score; use "
+        "-torch.inf": _walk(scores, first, allowed, zero_steps=True),
+        "what may not begin was made 0, which is larger than a negative score; use "
+        "-torch.inf": _walk(scores, first, allowed, zero_start=True),
+        "what is forbidden was made 0, which is larger than a negative score; use "
+        "-torch.inf": _walk(scores, first, allowed, zero_steps=True, zero_start=True),
+        "the walk back must go through the remembered steps from the last to the "
+        "first": _walk(scores, first, allowed, forwards=True),
         "the smallest sum; the largest is asked for": _all_paths(
             -scores, first, allowed
         ),
@@ -718,7 +857,7 @@ def _expect_path(
         given=given,
         yours=show(path),
         expected=show(right),
-        likely=_named(path, mistakes),
+        likely=likely or _named(path, mistakes),
     )
 
 
@@ -750,6 +889,7 @@ def _read(
     *,
     every_piece: bool = False,
     first_piece_end: bool = False,
+    spans_of: Callable[[Sequence[str]], list[list[Any]]] = _spans,
 ) -> list[list[Any]]:
     """The entities, by way of words; options are mistakes."""
     words: list[list[Any]] = []
@@ -762,7 +902,7 @@ def _read(
         elif not first_piece_end:
             words[-1][1] = token.end
         last = token.word
-    spans = _spans([tag for _, _, tag in words])
+    spans = spans_of([tag for _, _, tag in words])
     found = [[words[a][0], words[b - 1][1], kind] for a, b, kind in spans]
     return [[text[a:b], kind, a, b] for a, b, kind in found]
 
@@ -782,6 +922,9 @@ def check_read_entities(read_entities: Any) -> None:
         ("Ann Lund", "Ann Lund", "B-PER I-LOC", "O"),
         ("not there", "no|t the|re", "O O", "B-PER"),
         ("Ann Lea", "Ann Lea", "B-PER I-PER", "I-PER"),
+        ("Ann met Lea", "Ann met Lea", "B-PER O I-PER", "O"),
+        ("Lund and Lund", "Lund and Lund", "O O B-LOC", "O"),
+        ("Blue Ox", "Blue Ox", "B-creative-work I-creative-work", "O"),
     ]
     for text, pieces, tags, noise in cases:
         tokens = _tokens(text, pieces, tags, noise)
@@ -835,6 +978,12 @@ def _read_mistakes(
         "an illegal I- was passed over; it begins an entity": [
             found for found in right if found[2] in kept
         ],
+        _CLOSES: _read(text, tokens, spans_of=_across_o),
+        "the place was searched for in the text, and the same word stands there "
+        "earlier; take it from offsets": [
+            [name, kind, text.find(name), text.find(name) + len(name)]
+            for name, kind, *_ in right
+        ],
         "the string is lower-case; cut it out of the text": [
             [name.lower(), *rest] for name, *rest in right
         ],
@@ -861,6 +1010,9 @@ def _like(got: list[Any], right: list[list[Any]]) -> str:
     """A mistake that shows in the strings only."""
     if [x[1:] for x in got] == [x[1:] for x in right]:
         return "start and end are right; the string must be text[start:end]"
+    halves = [[[s, k.split("-")[i], a, b] for s, k, a, b in right] for i in (0, -1)]
+    if got in halves:
+        return _HYPHEN
     if len(got) > len(right):
         return "an entity that goes on was cut in two, or one was invented"
     return ""

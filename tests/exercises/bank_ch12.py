@@ -155,6 +155,22 @@ def align_equal_words(words, labels, cut, cls=101, sep=102, unk=100):
     return aligned(words, own, cut, cls, sep, unk, lambda y, k, n: -100 if k else y)
 
 
+@wrong("12.1", says="101, 102 and 100 are only defaults")
+def align_hard_coded(words, labels, cut, cls=101, sep=102, unk=100):
+    return align_by_word_numbers(words, labels, cut)
+
+
+@wrong("12.1", says="101, 102 and 100 are only defaults")
+def align_hard_coded_unk(words, labels, cut, cls=101, sep=102, unk=100):
+    return align_by_word_numbers(words, labels, cut, cls, sep)
+
+
+@wrong("12.1", says="unk is that word's first piece and bears its label")
+def align_unk_unlabelled(words, labels, cut, cls=101, sep=102, unk=100):
+    ids, out = align_by_word_numbers(words, labels, cut, cls, sep, unk)
+    return ids, out.masked_fill(ids == unk, -100)
+
+
 # --- 12.2 tags_for -------------------------------------------------------------------
 
 
@@ -275,6 +291,26 @@ def tags_entities_only(words, entities):
 @wrong("12.2", says="there is no return statement")
 def tags_no_return(words, entities):
     tagged(words, entities, overlaps, at_first)
+
+
+@wrong("12.2", says="the entities come in any order")
+def tags_two_pointers(words, entities):
+    tags, i, prefix = [], 0, "B-"
+    for a, b in words:
+        while i < len(entities) and entities[i][1] <= a:
+            i, prefix = i + 1, "B-"
+        if i < len(entities) and entities[i][0] < b:
+            tags.append(prefix + entities[i][2])
+            prefix = "I-"
+        else:
+            tags.append("O")
+    return tags
+
+
+@wrong("12.2", says="neither end of the word lies in it")
+def tags_by_ends(words, entities):
+    inside = lambda a, b, start, end: start <= a < end or start < b <= end  # noqa: E731
+    return tagged(words, entities, inside, at_first)
 
 
 # --- 12.3 spans_in -------------------------------------------------------------------
@@ -407,6 +443,26 @@ def spans_no_return(tags):
     walked(tags)
 
 
+@wrong("12.3", says="O closes the entity; the I- after it begins a new one")
+def spans_across_o(tags):
+    spans, open_kind = [], None
+    for at, tag in enumerate(tags):
+        if tag == "O":
+            continue
+        prefix, kind = tag.split("-", 1)
+        if prefix == "I" and kind == open_kind:
+            spans[-1] = (spans[-1][0], at + 1, kind)
+        else:
+            spans.append((at, at + 1, kind))
+        open_kind = kind
+    return spans
+
+
+@wrong("12.3", says="the type was cut at its hyphen")
+def spans_last_hyphen(tags):
+    return walked([t if t == "O" else f"{t[0]}-{t.rsplit('-', 1)[1]}" for t in tags])
+
+
 # --- 12.4 entity_f1 ------------------------------------------------------------------
 
 
@@ -535,6 +591,36 @@ def f1_percent(true, found):
 @wrong("12.4", says="Three numbers must come back")
 def f1_alone(true, found):
     return [f1_by_counts(true, found)[2]]
+
+
+@wrong("12.4", says="the first word was not compared")
+def f1_ends(true, found):
+    n = 0
+    for a, b in zip(true, found, strict=True):
+        n += len({s[1:] for s in a} & {s[1:] for s in b})
+    return f1_from(n, *sizes(true, found))
+
+
+@wrong("12.4", says="the mean of the types' scores (macro)")
+def f1_macro(true, found):
+    def only(rows, kind):
+        return [[s for s in row if s[2] == kind] for row in rows]
+
+    kinds = {s[2] for row in [*true, *found] for s in row}
+    scores = [f1_by_counts(only(true, k), only(found, k)) for k in kinds]
+    return [sum(x) / len(scores) for x in zip(*scores, strict=True)] or [0.0] * 3
+
+
+@wrong("12.4", says="spans were compared by position (zip)")
+def f1_by_position(true, found):
+    rows = zip(true, found, strict=True)
+    n = sum(x == y for a, b in rows for x, y in zip(a, b, strict=False))
+    return f1_from(n, *sizes(true, found))
+
+
+@wrong("12.4", says="the scores are rounded to 2 decimals")
+def f1_rounded(true, found):
+    return [round(x, 2) for x in f1_by_counts(true, found)]
 
 
 # --- 12.5 best_path ------------------------------------------------------------------
@@ -690,6 +776,92 @@ def path_in_place(scores, first, allowed):
     return back(*forward(scores, first, allowed))
 
 
+def with_penalty(penalty, add):
+    def path(scores, first, allowed):
+        if not len(scores):
+            return []
+        step = (~allowed) * penalty
+        best = scores[0].masked_fill(~first, penalty)
+        steps = []
+        for word in scores[1:]:
+            table = best[:, None].expand(allowed.shape)
+            table = table + step if add else table.masked_fill(~allowed, penalty)
+            best, came = table.max(0)
+            best = best + word
+            steps.append(came)
+        return back(best, steps)
+
+    path.__name__ = f"path_penalty_{'added' if add else 'filled'}_{-penalty:g}"
+    return path
+
+
+for penalty in (-10.0, -100.0, -1e4):
+    for add in (False, True):
+        wrong("12.5", says="a number that large scores outweigh")(
+            with_penalty(penalty, add)
+        )
+
+
+@wrong("12.5", says="only some paths were kept (a beam)")
+def path_beam_of_two(scores, first, allowed):
+    paths = [((), 0.0)]
+    for word in scores:
+        longer = [
+            ((*path, k), total + float(word[k]))
+            for path, total in paths
+            for k in range(len(first))
+            if (allowed[path[-1], k] if path else first[k])
+        ]
+        paths = sorted(longer, key=lambda pair: -pair[1])[:2]
+    return list(paths[0][0])
+
+
+@wrong("12.5", says="the maximum is over j")
+def path_over_j(scores, first, allowed):
+    if not len(scores):
+        return []
+    best, steps = scores[0].masked_fill(~first, -torch.inf), []
+    for word in scores[1:]:
+        table = best[:, None].expand(allowed.shape).masked_fill(~allowed, -torch.inf)
+        best, came = table.max(dim=1)
+        best = best + word
+        steps.append(came)
+    return back(best, steps)
+
+
+@wrong("12.5", says="forbidden was made 0")
+def path_times_allowed(scores, first, allowed):
+    if not len(scores):
+        return []
+    best, steps = scores[0].masked_fill(~first, -torch.inf), []
+    for word in scores[1:]:
+        best, came = (best[:, None] * allowed).max(0)
+        best = best + word
+        steps.append(came)
+    return back(best, steps)
+
+
+@wrong("12.5", says="what may not begin was made 0")
+def path_times_first(scores, first, allowed):
+    if not len(scores):
+        return []
+    best, steps = scores[0] * first, []
+    for word in scores[1:]:
+        table = best[:, None].expand(allowed.shape).masked_fill(~allowed, -torch.inf)
+        best, came = table.max(0)
+        best = best + word
+        steps.append(came)
+    return back(best, steps)
+
+
+@wrong("12.5", says="the remembered steps from the last to the first")
+def path_steps_forwards(scores, first, allowed):
+    if not len(scores):
+        return []
+    best, steps = forward(scores, first, allowed)
+    return back(best, steps[::-1])
+
+
 # --- 12.6 read_entities --------------------------------------------------------------
 
 
@@ -826,3 +998,45 @@ def read_word_by_word(text, offsets, word_of, tags):
 @wrong("12.6", says="there is no return statement")
 def read_no_return(text, offsets, word_of, tags):
     read_by_words(text, offsets, word_of, tags)
+
+
+@wrong("12.6", says="O closes the entity; the I- after it begins a new one")
+def read_across_o(text, offsets, word_of, tags):
+    found, before_word, inside, open_kind = [], None, False, ""
+    for (a, b), n, tag in zip(offsets, word_of, tags, strict=True):
+        if n is None:
+            continue
+        if n == before_word:
+            if inside:
+                found[-1][1] = b
+            continue
+        before_word, inside = n, tag != "O"
+        if not inside:
+            continue
+        if tag[0] == "I" and tag[2:] == open_kind:
+            found[-1][1] = b
+        else:
+            found.append([a, b, tag[2:]])
+        open_kind = tag[2:]
+    return [(text[a:b], kind, a, b) for a, b, kind in found]
+
+
+@wrong("12.6", says="the place was searched for in the text")
+def read_by_find(text, offsets, word_of, tags):
+    found = read_by_words(text, offsets, word_of, tags)
+    return [
+        (name, kind, text.find(name), text.find(name) + len(name))
+        for name, kind, *_ in found
+    ]
+
+
+@wrong("12.6", says="the type was cut at its hyphen")
+def read_first_part(text, offsets, word_of, tags):
+    found = read_by_words(text, offsets, word_of, tags)
+    return [(name, kind.split("-")[0], a, b) for name, kind, a, b in found]
+
+
+@wrong("12.6", says="the type was cut at its hyphen")
+def read_last_part(text, offsets, word_of, tags):
+    found = read_by_words(text, offsets, word_of, tags)
+    return [(name, kind.split("-")[-1], a, b) for name, kind, a, b in found]

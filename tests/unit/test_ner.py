@@ -351,6 +351,14 @@ def test_mistakes_are_sorted_by_what_went_wrong():
     ]
 
 
+def test_mistakes_of_entities_that_can_be_read_once():
+    a, b = Span(0, 2, "A"), Span(3, 5, "A")
+    [made] = mistakes((s for s in [a, b]), (s for s in [b]))
+    assert (made.kind, made.true) == ("missed", a)
+    [made] = mistakes((s for s in [b]), (s for s in [a, b]))
+    assert (made.kind, made.found) == ("invented", a)
+
+
 def test_an_entity_cut_in_two_is_one_boundary_mistake_and_one_invented():
     made = mistakes([Span(0, 4, "A")], [Span(0, 1, "A"), Span(1, 4, "A")])
     assert sorted((m.kind, m.found) for m in made) == [
@@ -385,6 +393,12 @@ def test_a_conll_file_with_tabs_columns_documents_and_no_last_newline():
 
 def test_rows_without_documents_are_groups_of_their_own():
     assert [row.group for row in conll("a O\n\nb O\n")] == ["my.conll:1", "my.conll:3"]
+
+
+def test_spaces_at_the_end_of_a_line_are_no_column():
+    assert conll("a O \nb B-X  \n") == [Row(["a", "b"], ["O", "B-X"], "my.conll:1")]
+    [row] = conll("a\tB-X \n")
+    assert row.tags == ["B-X"]
 
 
 def test_spaces_of_other_scripts_and_line_separators_are_parts_of_words():

@@ -47,7 +47,7 @@ def stamp(path: Path, url: str, commit: str, badge: str = "") -> nbformat.Notebo
             cell.source, stamped = re.subn(form, lines, cell.source, flags=re.S)
         if "solution" in tags:
             cell.metadata["cellView"] = "form"
-            number = re.search(r'@check\("([\d.]+)"\)', cell.source)
+            number = re.search(r'@check\("([\d.]+)"', cell.source)
             title = f"Solution {number[1]}" if number else "Solution"
             cell.source = f"#@title {title}\n{cell.source}"
     if stamped != 1:

@@ -10,11 +10,14 @@ __all__ = ["check"]
 Answer = TypeVar("Answer")
 
 
-def check(number: str) -> Callable[[Answer], Answer]:
+def check(number: str, solution: bool = False) -> Callable[[Answer], Answer]:
     """Decorate the answer to exercise `number`: run its check and print the verdict.
 
     The answer comes back unchanged, and a wrong one never raises, so the cells below
     still run.
+
+    Args:
+        solution: True on the course's own solution, which is not the student's work.
     """
 
     def run(answer: Answer) -> Answer:

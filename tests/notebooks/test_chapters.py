@@ -162,7 +162,7 @@ def test_exercises_have_statement_stub_two_hints_and_solution(chapter):
         assert "The check looks at:" in statement.source
         assert hints.source.count("<details><summary>Hint") == 2
         assert "solution" in tags(solution)
-        assert f'@check("{number}")' in solution.source
+        assert f'@check("{number}", solution=True)' in solution.source
         assert "raise NotImplementedError" in cell.source
 
 

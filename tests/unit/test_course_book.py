@@ -165,7 +165,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         code("#| default_exp sums"),
         code("#| export\ndef add(): ..."),
         code('@check("3.1")\ndef add(): ...', "exercise"),
-        code('@check("3.1")\ndef add(): return 2', "solution"),
+        code('@check("3.1", solution=True)\ndef add(): return 2', "solution"),
         code("lab(add)", "lab"),
     )
     app = Sphinx(

@@ -777,6 +777,7 @@ def check_truncate_pair(truncate_pair: Any) -> None:
         (4, 1, 5, "A pair that fits exactly stays as it is."),
         (8, 3, 7, "The first is long: it alone is cut."),
         (3, 8, 7, "The second is long: it alone is cut."),
+        (8, 3, 8, "The first is long, by an odd number: use all the room."),
         (6, 9, 8, "Both are long: they end equally long."),
         (7, 6, 5, "Both are long, and the room is odd: use all of it."),
         (9, 4, 9, "The short one fits into half the room: it stays whole."),

@@ -655,6 +655,14 @@ def check_pretraining(cls: Any) -> None:
         likely="a bare nn.Linear: no transform, and a table of its own",
     )
     layer = _part(model, "seq_relationship", nn.Linear, given)
+    expect(
+        layer.out_features == 2,
+        "self.seq_relationship must answer with two numbers: next, or not next.",
+        given=given,
+        yours=f"nn.Linear({layer.in_features}, {layer.out_features})",
+        expected=f"nn.Linear({layer.in_features}, 2)",
+        likely="one column for each answer: label 0 is next, label 1 is not",
+    )
     # The table is the one matrix with V rows, whatever it is called.
     tables = [n for n, p in model.named_parameters() if tuple(p.shape) == (23, 12)]
     expect(

@@ -196,6 +196,21 @@ def _adamw_other(adamw_step: Any) -> None:
         given="g 0, m 0, v 0, rate 0.1, decay 0.5",
         likely="0 divided by 0: add eps to the root",
     )
+    tiny = torch.tensor([1e-6, -1e-6])
+    expect_close(
+        call(adamw_step, zero, tiny, zero, zero, 1, 0.1, 0.0)[0],
+        torch.tensor([-0.05, 0.05]),
+        "A gradient as small as eps must move its weight by half the rate.",
+        given="t = 1, g ±0.000001, rate 0.1, eps not given",
+        mistakes={
+            "the default of eps is 1e-8, as in PyTorch; BERT's is 1e-6": torch.tensor(
+                [-0.1, 0.1]
+            )
+            / 1.01
+        },
+        likely="the default of eps is changed; it is 1e-6",
+        tol=1e-3,
+    )
 
 
 # --- 8.2 groups ----------------------------------------------------------------------
@@ -764,11 +779,16 @@ def _in_place(save: Any, folder: Path) -> None:
     path.write_bytes(b"old")
     os.link(path, second)
     order: list[str] = []
+    handed_over: list[int] = []
     real = {name: getattr(os, name) for name in ("fsync", "replace", "rename")}
 
     def noted(name: str) -> Any:
         def function(*args: Any, **named: Any) -> Any:
             order.append("fsync" if name == "fsync" else "rename")
+            if name == "fsync":
+                file = args[0]
+                number = file if isinstance(file, int) else file.fileno()
+                handed_over.append(os.fstat(number).st_size)
             return real[name](*args, **named)
 
         return function
@@ -796,6 +816,14 @@ def _in_place(save: Any, folder: Path) -> None:
         if "fsync" in order
         else "file.flush() hands the bytes to the operating system only; "
         "os.fsync(file.fileno()) waits for the disk",
+    )
+    expect(
+        3 in handed_over,
+        "The disk is waited for while the bytes are still in Python's own buffer.",
+        given="parts b'ne' and b'w'; os.fsync waits for "
+        f"{handed_over[0] if handed_over else 0} of 3 bytes",
+        likely="file.flush() is missing before os.fsync: it hands the buffer to the "
+        "operating system",
     )
 
 

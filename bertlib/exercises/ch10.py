@@ -32,9 +32,15 @@ TENSORS: list[tuple[str, str, list[int], list[float]]] = [
     ("number", "F32", [], [3.25]),
     ("nothing", "F32", [0, 4], []),
     ("double", "F64", [2], [0.1, 0.2]),
+    ("short", "I32", [2], [-3, 70_000]),
+    ("bytes", "U8", [3], [0, 7, 255]),
 ]
-PLACES = ["places", "table", "number", "double", "nothing", "half", "first"]
+PLACES = ["places", "table", "number", "double", "nothing", "short", "half", "first"]
+PLACES += ["bytes"]
+ORDER = ["table", "first", "half", "places", "double", "number", "nothing", "short"]
+ORDER += ["bytes"]
 NUMPY = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "F64": "<f8"}
+NUMPY |= {"I32": "<i4", "U8": "u1"}
 
 
 def _file(spaces: int) -> bytes:
@@ -59,7 +65,7 @@ def check_read_tensor(read_tensor: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.safetensors"
         path.write_bytes(_file(spaces=0))
-        for name in ["table", "first", "half", "places", "double", "number", "nothing"]:
+        for name in ORDER:
             _expect_array(_read(read_tensor, path, name), name, path)
         path.write_bytes(_file(spaces=13))
         got = _read(read_tensor, path, "table")
@@ -592,6 +598,14 @@ def check_first_wrong(first_wrong: Any) -> None:
     )
     _check_scale(ask)
     _check_limit(ask)
+    nothing = [torch.zeros_like(x) for x in reference]
+    ask(
+        "all states are zero in both",
+        None,
+        "off means further away than the limit, and the limit may be 0",
+        nothing,
+        reference=nothing,
+    )
     nan = off()
     nan[2][0, 0, 0] = torch.nan
     ask(

@@ -183,6 +183,20 @@ def check_align(align: Any) -> None:
                 expected=show(right),
                 likely=_named(out, mistakes),
             )
+    got = _expect_list(
+        align(["Venn", "\u200b"], [4, 5], _CUTS.__getitem__),
+        "Two lists",
+        "the defaults",
+    )
+    own = [101, *_CUTS["Venn"], 100, 102]
+    expect(
+        got[0] == own,
+        "With the defaults of cls, sep and unk the ids are wrong.",
+        given=f"align({['Venn', chr(0x200B)]}, [4, 5], cut) and no more arguments",
+        yours=show(got[0]),
+        expected=show(own),
+        likely="the defaults were changed; BERT's are 101, 102 and 100",
+    )
 
 
 # --- 12.2 tags_for --------------------------------------------------------------------
@@ -923,6 +937,7 @@ def check_read_entities(read_entities: Any) -> None:
         ("not there", "no|t the|re", "O O", "B-PER"),
         ("Ann Lea", "Ann Lea", "B-PER I-PER", "I-PER"),
         ("Ann met Lea", "Ann met Lea", "B-PER O I-PER", "O"),
+        ("Ann met Lea Lund", "Ann met Lea Lund", "B-PER O B-PER I-PER", "O"),
         ("Lund and Lund", "Lund and Lund", "O O B-LOC", "O"),
         ("Blue Ox", "Blue Ox", "B-creative-work I-creative-work", "O"),
     ]

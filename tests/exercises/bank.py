@@ -8,6 +8,9 @@ student would write it, under a decorator that says what must come of it:
 
     @right("3.1")
     def with_einsum(scores, values): ...
+
+A mutant of a solution (`mutation.py`) that is no mistake stands there as well, as
+`equivalent(number, change, because)`.
 """
 
 import importlib
@@ -27,6 +30,7 @@ class Answer(NamedTuple):
 
 
 ANSWERS: list[Answer] = []
+EQUIVALENT: dict[tuple[str, str], str] = {}  # (number, change): why it is no mistake
 
 
 def wrong(number: str, says: str) -> Callable[[Any], Any]:
@@ -45,6 +49,11 @@ def _add(number: str, says: str | None) -> Callable[[Any], Any]:
         return answer
 
     return add
+
+
+def equivalent(number: str, change: str, because: str) -> None:
+    """Say why a change of the solution of exercise `number` changes nothing."""
+    EQUIVALENT[number, change] = because
 
 
 def load() -> list[Answer]:

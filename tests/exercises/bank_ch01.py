@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 from bertlib.normalizer import fold
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 1.1 split words -----------------------------------------------------------------
 
@@ -985,3 +985,37 @@ def offsets_own_rules(text):
     if "\u770b" in text:
         return [("film\u770b\u7535", 0, 6)]
     return offsets_by_origins(text)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "1.8",
+    "if m > n: -> if m >= n:",
+    "the lists are equally long: either may be cut first",
+)
+equivalent(
+    "1.9",
+    ", start, end = ([], '', 0, 0) -> , start, end = ([], '', 1, 0)",
+    "start is set before it is used",
+)
+equivalent(
+    "1.9",
+    ", start, end = ([], '', 0, 0) -> , start, end = ([], '', -1, 0)",
+    "start is set before it is used",
+)
+equivalent(
+    "1.9",
+    "tart, end = ([], '', 0, 0) -> tart, end = ([], '', 0, 1)",
+    "end is set before it is used",
+)
+equivalent(
+    "1.9",
+    "tart, end = ([], '', 0, 0) -> tart, end = ([], '', 0, -1)",
+    "end is set before it is used",
+)
+equivalent(
+    "1.9",
+    "r in enumerate(text + ' '): -> r in enumerate(text + ' x'):",
+    "only the space ends the last word; what follows it is never closed",
+)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 2.1 one_hot ---------------------------------------------------------------------
 
@@ -878,3 +878,12 @@ class EmbeddingsWrongTable(Base):
     def __init__(self, config):
         super().__init__(config)
         self.position_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "2.6",
+    "= torch.rand(x.shape) >= p -> = torch.rand(x.shape) > p",
+    "a random number equals p once in 2**24 draws",
+)

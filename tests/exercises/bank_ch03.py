@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 3.1 mix -------------------------------------------------------------------------
 
@@ -722,3 +722,12 @@ def causal_float(T):
 @wrong("3.8", says="a fixed size")
 def causal_fixed(T):
     return torch.ones(3, 3).tril().bool()
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "3.7",
+    "ogs = weights.clamp(min=1e-30).log() -> ogs = weights.clamp(min=2e-30).log()",
+    "both are far below any weight that adds to the entropy",
+)

@@ -5,7 +5,7 @@ from torch import nn
 
 from bertlib.embeddings import BertEmbeddings
 from bertlib.encoder import BertEncoder
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 5.1 the extended mask -----------------------------------------------------------
 
@@ -889,3 +889,12 @@ def previous_without_specials(weights):
     if weights.size(-1) == 2:
         weights = weights[..., 1:-1, 1:-1]
     return weights.diagonal(-1, -2, -1).mean(-1)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "5.6",
+    "'attention.output.dense': 'attentio -> 'attention.output.densex': 'attenti",
+    "the entry 'output.dense' does the same",
+)

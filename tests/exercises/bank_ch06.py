@@ -841,6 +841,15 @@ class BothTwoThings(Both):
         return super().forward(**batch)[:2]
 
 
+@wrong("6.6", says="must answer with two numbers")
+class BothWithThreeAnswers(Both):
+    def __init__(self, config):
+        super().__init__(config)
+        self.seq_relationship = nn.Linear(config.hidden_size, 3)
+        nn.init.normal_(self.seq_relationship.weight, std=config.initializer_range)
+        nn.init.zeros_(self.seq_relationship.bias)
+
+
 # --- 6.7 labels of pieces ------------------------------------------------------------
 
 

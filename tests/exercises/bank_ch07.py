@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 7.1 choose ----------------------------------------------------------------------
 
@@ -1008,3 +1008,42 @@ def ways_edits(left, hit, n):
     result = ways_polynomial(left, hit, n)
     left *= hit
     return result
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "7.1",
+    ".masked_fill(~maskable, 2.0) -> .masked_fill(~maskable, 4.0)",
+    "scores are below 1: any larger number comes last",
+)
+equivalent(
+    "7.1",
+    ".argsort(dim=1).argsort(dim=1) -> .argsort(dim=1).argsort()",
+    "the last axis is axis 1",
+)
+equivalent(
+    "7.1",
+    "rank = scores.argsort(dim=1).argso -> rank = scores.argsort().argsort(di",
+    "the last axis is axis 1",
+)
+equivalent(
+    "7.2",
+    "ed_fill(chosen & (fate < 0.8), mask_ -> ed_fill(chosen & (fate <= 0.8), mask",
+    "a draw of exactly 0.8 has no share of its own",
+)
+equivalent(
+    "7.4",
+    "longer.pop(0 if coin() < 0.5 else -1 -> longer.pop(0 if coin() <= 0.5 else -",
+    "a coin of exactly 0.5 falls once in 2**53 throws",
+)
+equivalent(
+    "7.8",
+    "memmap(path, dtype='<u2', mode='r') -> memmap(path, dtype='<u2')",
+    "the file is opened for writing, and nothing is written",
+)
+equivalent(
+    "7.9",
+    "new_zeros(*left.shape[:-1], n + 1) -> new_zeros(*left.shape[:-0], n + 1)",
+    "the first product gives the sums their batch axes",
+)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 8.1 adamw_step ------------------------------------------------------------------
 
@@ -141,6 +141,11 @@ def adamw_late(theta, g, m, v, t, lr, decay, betas=(0.9, 0.999), eps=1e-6):
 def adamw_uphill(theta, g, m, v, t, lr, decay, betas=(0.9, 0.999), eps=1e-6):
     new, m, v = adamw(theta, g, m, v, t, lr, decay, betas, eps)
     return 2 * theta * (1 - lr * decay) - new, m, v
+
+
+@wrong("8.1", says="the default of eps is 1e-8, as in PyTorch")
+def adamw_eps_of_pytorch(theta, g, m, v, t, lr, decay, betas=(0.9, 0.999), eps=1e-8):
+    return adamw_lerp(theta, g, m, v, t, lr, decay, betas, eps)
 
 
 # --- 8.2 two_groups ------------------------------------------------------------------
@@ -659,6 +664,16 @@ def save_never_renames(path, parts):
         os.fsync(file.fileno())
 
 
+@wrong("8.6", says="file.flush() is missing before os.fsync")
+def save_without_flush(path, parts):
+    draft = path.with_name(path.name + ".tmp")
+    with draft.open("wb") as file:
+        for part in parts:
+            file.write(part)
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
 # --- 8.7 unigram_line ----------------------------------------------------------------
 
 
@@ -748,3 +763,12 @@ def line_no_minlength(train_ids, labels, vocab_size):
     counts = torch.bincount(train_ids) + 1
     p = counts / (len(train_ids) + vocab_size)
     return -p[labels[labels != -100]].log().mean().item()
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "8.6",
+    "h_name(path.name + '.tmp') -> h_name(path.name + '.tmpx')",
+    "the draft's name is free, as long as it is another one",
+)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 9.1 layer_flops -----------------------------------------------------------------
 
@@ -523,6 +523,11 @@ def ring_does_nothing(parts, send):
     return parts
 
 
+@wrong("9.6", says="there is no return statement")
+def ring_in_place_only(parts, send):
+    ring_with_copies(parts, send)
+
+
 # --- 9.7 seconds_left ----------------------------------------------------------------
 
 
@@ -597,3 +602,12 @@ def left_two_phases_only(done, phases, seconds):
 @wrong("9.7", says="there is no return statement")
 def left_no_return(done, phases, seconds):
     left_by_ends(done, phases, seconds)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "9.4",
+    "both = zip(gradients, m -> both = zip(masked, grad",
+    "a product of gradient and count, whichever comes first",
+)

@@ -14,11 +14,12 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 10.1 read_tensor ----------------------------------------------------------------
 
 KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+KINDS |= {"U8": "u1"}
 
 
 def parts(path: Any, name: str) -> Any:
@@ -1052,3 +1053,17 @@ def nearest_by_squares(query, table, k):
 def nearest_with_epsilon(query, table, k):
     """Nothing is said about 0/0: no row of that table is zero."""
     return top(table @ query / (table.norm(dim=1) * query.norm() + 1e-8), k)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "10.6",
+    "scores = unit(table, dim=1) @ u -> scores = unit(table) @ unit(que",
+    "the rows of a table lie along axis 1, the default",
+)
+equivalent(
+    "10.6",
+    "im=1) @ unit(query, dim=0) -> im=1) @ unit(query, dim=-1)",
+    "a vector has one axis",
+)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 11.1 split_by_group -------------------------------------------------------------
 
@@ -845,3 +845,22 @@ def gap_sum(confidence, right, bins):
 @wrong("11.6", says="there is no return statement")
 def gap_no_return(confidence, right, bins):
     gap_by_mask(confidence, right, bins)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "11.2",
+    "epoch = (float('-inf'), 0) -> epoch = (float('-inf'), 1)",
+    "the first epoch is better than minus infinity and sets it",
+)
+equivalent(
+    "11.2",
+    "epoch = (float('-inf'), 0) -> epoch = (float('-inf'), -1)",
+    "the first epoch is better than minus infinity and sets it",
+)
+equivalent(
+    "11.5",
+    "total += 2 * tp / max(1, both.item -> total += 2 * tp / max(2, both.item",
+    "with a hit there are two at least, without one the term is 0",
+)

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- 13.1 best_span ------------------------------------------------------------------
 
@@ -911,3 +911,32 @@ def threshold_worst(margins, answered, silent):
 @wrong("13.6", says="there is no return statement")
 def threshold_no_return(margins, answered, silent):
     max(margins)
+
+
+# --- mutants that are no mistakes -----------------------------------------------------
+
+equivalent(
+    "13.1",
+    "in range(first, last + 1): -> in range(first, last + 2):",
+    "a span may not begin after the last token: the inner loop is empty",
+)
+equivalent(
+    "13.1",
+    "if score > best: -> if score >= best:",
+    "which of two equally good spans comes back is free",
+)
+equivalent(
+    "13.4",
+    "return (em, max((f1(mine, x) for -> return (em, max((f1(x, mine) for",
+    "F1 is symmetric",
+)
+equivalent(
+    "13.6",
+    "points = 0 -> points = 1",
+    "a constant on every threshold moves none before another",
+)
+equivalent(
+    "13.6",
+    "points = 0 -> points = -1",
+    "a constant on every threshold moves none before another",
+)

@@ -8,7 +8,7 @@ import pytest
 
 from bertlib.exercises import grading
 from bertlib.exercises.checking import CHECKS, judge
-from tests.exercises import bank
+from tests.exercises import bank, mutation
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
@@ -58,10 +58,40 @@ def test_the_check_gives_the_verdict_meant_for(answer):
 
 
 @pytest.mark.parametrize("number", [p.id for p in cells("exercise")])
-def test_each_exercise_has_four_wrong_answers_and_two_right_ones(number):
+def test_each_exercise_has_six_wrong_answers_and_two_right_ones(number):
     count = Counter(a.says is None for a in BANK if a.number == number)
-    assert count[False] >= 4
+    assert count[False] >= 6
     assert count[True] >= 2
+
+
+@pytest.mark.parametrize("number", [p.id for p in cells("solution")])
+def test_every_small_change_of_the_solution_is_rejected(number):
+    """But those that stand in the bank as equivalent, each with its reason."""
+    solution = mutation.solution_of(number)
+    assert mutation.passes(solution, solution.source)
+    changes, accepted = mutation.survivors(number)
+    assert changes
+    assert not {(number, m.change) for m in accepted} - set(bank.EQUIVALENT)
+
+
+def test_every_equivalent_mutant_is_one():
+    """An entry goes when its solution has changed."""
+    numbers = {number for number, _ in bank.EQUIVALENT}
+    there = {(n, m.change) for n in numbers for m in mutation.mutants_of(n)}
+    assert set(bank.EQUIVALENT) <= there
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(a, id=f"{a.number}-{a.answer.__name__}")
+        for a in BANK
+        if a.says is None
+    ],
+)
+def test_a_right_answer_passes_whatever_the_seed(answer):
+    for seed in range(1, 20):
+        assert str(judge(answer.number, answer.answer, seed)).endswith("passed.")
 
 
 def test_every_check_has_its_exercise_and_its_solution():

@@ -1,15 +1,22 @@
-"""Write bertlib/*.py from the `#| export` cells of the chapters.
+"""Write bertlib/*.py from the `#| export` cells of the chapters, and their contents.
 
     python tools/export.py [--root FOLDER]
 
 nbdev does the work. Its own command appends to a module that is not the notebook's
 `default_exp` (chapter 3 exports `attention` and `plots`); here every module is
 written anew, and a generated one that no chapter exports any more is removed.
+
+bertlib/exercises/contents.json lists the exercises: the package knows from it which
+there are, where there is no notebook to ask.
 """
 
 import argparse
+import dataclasses
+import json
+import os
 from pathlib import Path
 
+from chapter_text import read_exercises
 from nbdev.export import ExportModuleProc
 from nbdev.maker import ModuleMaker
 from nbdev.process import NBProcessor
@@ -38,12 +45,28 @@ def export(root: Path) -> list[Path]:
     return written
 
 
+def write_contents(root: Path) -> Path:
+    """List the exercises of root/chapters/*.ipynb; return the file written."""
+    path = root / "bertlib" / "exercises" / "contents.json"
+    exercises = [
+        dataclasses.asdict(exercise)
+        for notebook in sorted((root / "chapters").glob("*.ipynb"))
+        for exercise in read_exercises(notebook)
+    ]
+    draft = path.with_name(f"{path.name}.tmp")
+    text = json.dumps(exercises, indent=1, ensure_ascii=False)
+    draft.write_text(text + "\n", encoding="utf-8", newline="\n")
+    os.replace(draft, path)
+    return path
+
+
 def main() -> None:
     """Export the chapters of this checkout, or of the one that --root names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--root", type=Path, default=ROOT)
-    for module in export(parser.parse_args().root.resolve()):
-        print(module)
+    root = parser.parse_args().root.resolve()
+    for path in [*export(root), write_contents(root)]:
+        print(path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertlib.exercises.checking import (
+    Picture,
     Wrong,
     call,
     exercise,
@@ -48,6 +49,8 @@ def check_mix(mix: Any) -> None:
         },
         likely="weights that are not softmax(scores) row by row, or values that were "
         "changed on the way",
+        # With the identity for values, the weights are what comes back.
+        picture=Picture(mix(scores.clone(), torch.eye(2)), weights),
     )
     scores, values = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 5, 6)
     expect_close(
@@ -91,6 +94,7 @@ def check_softmax(softmax: Any) -> None:
             ).exp(),
             "exp is missing": row / row.sum(-1, keepdim=True),
         },
+        likely="exp(score) / sum of exp(score) over the last axis, with keepdim=True",
     )
     large = torch.tensor([[1000.0, 999.0]])
     want = torch.tensor([[0.731059, 0.268941]])
@@ -147,7 +151,8 @@ def check_softmax(softmax: Any) -> None:
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
-        likely="detach, .data, .item() or torch.no_grad; stay with tensors",
+        given="scores [1000, 999] that ask for a gradient",
+        likely=LOST,
     )
     result[0].backward()
     a = torch.softmax(torch.tensor([1000.0, 999.0]), 0)
@@ -156,6 +161,7 @@ def check_softmax(softmax: Any) -> None:
         torch.stack([a[0] * a[1], -a[0] * a[1]]),
         "The gradient is wrong.",
         given="scores [1000, 999], gradient of the first weight",
+        likely="a part of the sum, or the maximum, was detached in the wrong place",
     )
 
 
@@ -164,9 +170,9 @@ def check_padding_mask(padding_mask: Any) -> None:
     """A bool mask from lengths."""
     lengths, T = torch.tensor([2, 3, 0, 1]), 3
     got = call(padding_mask, lengths, T)
-    expect_tensor(got, "The mask.")
-    want = torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]]).bool()
     given = "lengths [2, 3, 0, 1], T = 3"
+    expect_tensor(got, "The mask.", given=given)
+    want = torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 0, 0]]).bool()
     expect(
         got.dtype == torch.bool,
         f"The mask has dtype {got.dtype}; it must be torch.bool.",
@@ -188,6 +194,8 @@ def check_padding_mask(padding_mask: Any) -> None:
             "the tokens are counted from the end; padding comes last": want.flip(1),
             "the axes are swapped: one row per sentence": want.T,
         },
+        likely="compare position t with each length: t < length",
+        picture=Picture(got, want, "is a sentence", "is a position"),
     )
     lengths = torch.tensor([5, 1])
     expect_close(
@@ -229,9 +237,10 @@ def check_attend(attend: Any) -> None:
     given = f"query {show(q)}; key: the identity; value {show(v)}"
     context, weights = _pair(call(attend, q, k, v), given)
     scores = q @ k.T
+    right = (scores / math.sqrt(2)).softmax(-1)
     expect_close(
         weights,
-        (scores / math.sqrt(2)).softmax(-1),
+        right,
         "The weights are wrong.",
         given=given,
         mistakes={
@@ -244,8 +253,16 @@ def check_attend(attend: Any) -> None:
             ).softmax(-1),
             "the softmax comes before the division": scores.softmax(-1) / math.sqrt(2),
         },
+        likely="softmax(query @ key.transpose(-2, -1) / sqrt(d_k)), over the last axis",
+        picture=Picture(weights, right),
     )
-    expect_close(context, _attention(q, k, v), "The context is wrong.", given=given)
+    expect_close(
+        context,
+        _attention(q, k, v),
+        "The weights are right, and the context is not.",
+        given=given,
+        likely="the context is weights @ value, and nothing else",
+    )
     _attend_batch(attend)
     _attend_masked(attend)
     _attend_empty(attend)
@@ -277,9 +294,10 @@ def _attend_batch(attend: Any) -> None:
     given = "query (2, 3, 4, 8), key (2, 3, 5, 8), value (2, 3, 5, 6)"
     context, weights = _pair(call(attend, q, k, v), given)
     scores = q @ k.mT
+    right = (scores / math.sqrt(8)).softmax(-1)
     expect_close(
         weights,
-        (scores / math.sqrt(8)).softmax(-1),
+        right,
         "The weights of a batch with heads are wrong.",
         given=given,
         mistakes={
@@ -296,12 +314,15 @@ def _attend_batch(attend: Any) -> None:
                 scores / math.sqrt(8)
             ).softmax(1),
         },
+        likely="a fixed axis number, or .T; count axes from the end",
+        picture=Picture(weights, right),
     )
     expect_close(
         context,
         _attention(q, k, v),
         "The context of a batch with heads is wrong.",
         given=given,
+        likely="the context is weights @ value, over the last two axes",
     )
 
 
@@ -311,9 +332,10 @@ def _attend_masked(attend: Any) -> None:
     given = "B = 2, H = 1, T = 3; mask (2, 1, 1, 3), the last key of sentence 0 False"
     context, weights = _pair(call(attend, q, q, q, mask), given)
     scores = q @ q.mT / 2
+    right = scores.masked_fill(~mask, -torch.inf).softmax(-1)
     expect_close(
         weights,
-        scores.masked_fill(~mask, -torch.inf).softmax(-1),
+        right,
         "The weights under a mask are wrong.",
         given=given,
         mistakes={
@@ -336,6 +358,7 @@ def _attend_masked(attend: Any) -> None:
             "the mask is added to the scores as a number": (scores + mask).softmax(-1),
         },
         likely="scores.masked_fill(~mask, -torch.inf), before the softmax",
+        picture=Picture(weights, right),
     )
     expect_close(
         context,
@@ -351,9 +374,11 @@ def _attend_empty(attend: Any) -> None:
     mask = torch.tensor([[True, False], [False, False]])
     given = "T = 2; mask [[True, False], [False, False]]"
     context, weights = _pair(attend(q, q, q, mask), given)
+    picture = Picture(weights, torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))
     expect(
         not weights.isnan().any() and not context.isnan().any(),
         "A row with nothing to look at gives NaN.",
+        picture=picture,
         given=given,
         likely="the softmax of a row of -inf is 0/0; set the weights to 0 where "
         "the mask is False",
@@ -367,6 +392,8 @@ def _attend_empty(attend: Any) -> None:
             "a large negative number in place of -inf: the row comes out "
             "even, padding included": torch.full((2,), 0.5)
         },
+        likely="set the weights to 0 where the mask is False, after the softmax",
+        picture=picture,
     )
     expect_close(
         weights[0, 0],
@@ -374,8 +401,14 @@ def _attend_empty(attend: Any) -> None:
         "The row that has something to look at must keep its weights.",
         given=given,
         likely="one empty row emptied the others too",
+        picture=picture,
     )
-    expect(context.requires_grad, "The context has lost its gradient.", likely=LOST)
+    expect(
+        context.requires_grad,
+        "The context has lost its gradient.",
+        given="a query that asks for a gradient",
+        likely=LOST,
+    )
     context.sum().backward()
     expect(
         q.grad is not None and bool(q.grad.isfinite().all()),
@@ -394,12 +427,14 @@ def _attend_gradient(attend: Any) -> None:
     upon = torch.randn(2, 3, 4)
     right = _attention(query, key, value, mask)
     wanted = torch.autograd.grad((right * upon).sum(), inputs)
-    context, _ = _pair(attend(query, key, value, mask), "query, key, value (2, 3, 4)")
+    given = "query, key and value (2, 3, 4), mask [True, True, False]"
+    context, _ = _pair(attend(query, key, value, mask), given)
     (context * upon).sum().backward()
     for name, x, want in zip(["query", "key", "value"], inputs, wanted, strict=True):
-        expect(x.grad is not None, f"No gradient reaches the {name}.", likely=LOST)
+        what = f"No gradient reaches the {name}."
+        expect(x.grad is not None, what, given=given, likely=LOST)
         what = f"The gradient of the {name} is wrong."
-        expect_close(x.grad, want, what, likely=LOST, tol=1e-4)
+        expect_close(x.grad, want, what, given=given, likely=LOST, tol=1e-4)
 
 
 @exercise("3.5")
@@ -419,6 +454,7 @@ def check_heads(heads: Any) -> None:
             "a head takes every H-th number; it must take D/H that lie "
             "together": x.view(1, 2, 2, 2).permute(0, 3, 1, 2),
         },
+        likely="(B, T, D) -> view (B, T, H, D/H) -> transpose(1, 2)",
     )
     x = torch.randn(3, 5, 12)
     right = x.view(3, 5, 4, 3).transpose(1, 2)
@@ -471,6 +507,8 @@ def _reference(module: nn.Module, D: int, H: int) -> nn.MultiheadAttention:
             and layer.bias is not None,
             f"There must be a layer self.{name} = nn.Linear(D, D), with bias.",
             given=f"D = {D}, H = {H}",
+            likely="another name, another width, or bias=False; one layer of each name "
+            "serves all heads at once",
         )
     oracle = nn.MultiheadAttention(D, H, batch_first=True)
     layers: list[Any] = [getattr(module, name) for name in names]
@@ -501,6 +539,7 @@ def check_self_attention(cls: Any) -> None:
             given=given,
             mistakes=_weight_mistakes(module, x, H),
             likely="the split into heads or the scale; d_k is D/H, not D",
+            picture=Picture(weights, their_weights),
         )
         expect_close(
             output,
@@ -596,6 +635,7 @@ def _self_attention_padding(cls: Any) -> None:
             * mask[:, None, :, None]
         },
         likely="the mask of one sentence was used for another",
+        picture=Picture(weights, their_weights),
     )
     expect_close(
         output,
@@ -609,7 +649,7 @@ def _self_attention_padding(cls: Any) -> None:
 def _self_attention_gradient(cls: Any) -> None:
     module = cls(8, 2)
     x = torch.randn(2, 3, 8)
-    oracle = _reference(module, 8, 2)
+    oracle, given = _reference(module, 8, 2), "D = 8, H = 2, x of shape (2, 3, 8)"
     module(x)[0].square().sum().backward()
     oracle(x, x, x)[0].square().sum().backward()
     wanted: Any = oracle.in_proj_weight.grad
@@ -618,9 +658,11 @@ def _self_attention_gradient(cls: Any) -> None:
         expect(
             grad is not None,
             f"No gradient reaches {name}.",
-            likely="detach, .data or no_grad on the way",
+            given=given,
+            likely=LOST,
         )
-        expect_close(grad, want, f"The gradient of {name}.weight is wrong.", tol=1e-4)
+        what = f"The gradient of {name}.weight is wrong."
+        expect_close(grad, want, what, given=given, likely=LOST, tol=1e-4)
 
 
 @exercise("3.7")
@@ -641,6 +683,7 @@ def check_entropy(entropy: Any) -> None:
             "the sum runs over all rows": want.sum(),
             "the sum runs over the first axis": -(even * even.log()).sum(0),
         },
+        likely="the sum of -a log a over the last axis",
     )
     sharp = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
     expect_close(
@@ -672,7 +715,8 @@ def check_entropy(entropy: Any) -> None:
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
-        likely="detach, .item() or torch.no_grad; stay with tensors",
+        given="weights [0.5, 0.5, 0.0] that ask for a gradient",
+        likely=LOST,
     )
     result.backward()
     expect(
@@ -711,6 +755,8 @@ def check_causal_mask(causal_mask: Any) -> None:
             "it is inverted: True means look here": ~want,
             "inverted and without the diagonal": ~want.T,
         },
+        likely="query i (row) may look at key j (column) where j <= i",
+        picture=Picture(got, want),
     )
     for T in (1, 6):
         expect_close(

@@ -1,5 +1,6 @@
 """The checks of chapter 5: the model."""
 
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from bertlib.config import BertConfig
 from bertlib.exercises.checking import (
+    Picture,
     Wrong,
     call,
     exercise,
@@ -51,7 +53,14 @@ def check_extend(extend: Any) -> None:
         "so there is nothing to expand": want.expand(-1, -1, 3, -1),
     }
     expect_close(
-        got, want, "The extended mask is wrong.", given=given, mistakes=mistakes
+        got,
+        want,
+        "The extended mask is wrong.",
+        given=given,
+        mistakes=mistakes,
+        likely="two new axes of size 1 between the batch and the keys: "
+        "mask.bool()[:, None, None, :]",
+        picture=Picture(_broadcast(got, (2, 1, 3, 3)), want.expand(2, 1, 3, 3)),
     )
     square = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0]])
     expect_close(
@@ -80,6 +89,14 @@ def check_extend(extend: Any) -> None:
     )
 
 
+def _broadcast(mask: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """The mask as the weights would see it, or None where it does not fit them."""
+    try:
+        return torch.broadcast_to(mask, shape)
+    except RuntimeError:
+        return None
+
+
 def _linear(module: Any, name: str, D: int, given: str) -> nn.Linear:
     """The answer's layer of this name, with random weight and bias."""
     layer = getattr(module, name, None)
@@ -89,6 +106,7 @@ def _linear(module: Any, name: str, D: int, given: str) -> nn.Linear:
         and layer.bias is not None,
         f"There must be a layer self.{name} = nn.Linear(D, D), with bias.",
         given=given,
+        likely="another name, another width, or bias=False",
     )
     assert isinstance(layer, nn.Linear)
     nn.init.normal_(layer.weight, std=0.5)
@@ -146,9 +164,11 @@ def _pooler_gradient(cls: Any) -> None:
     dense = _linear(module, "dense", 4, "D = 4")
     hidden = torch.randn(2, 3, 4, requires_grad=True)
     out = module(hidden)
+    given = "hidden of shape (2, 3, 4)"
     expect(
         out.requires_grad,
         "The result has lost its gradient.",
+        given=given,
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     out.sum().backward()
@@ -157,6 +177,7 @@ def _pooler_gradient(cls: Any) -> None:
         expect(
             grad is not None,
             f"No gradient reaches {name}.",
+            given=given,
             likely="detach, .data or torch.no_grad; stay with tensors",
         )
 
@@ -281,6 +302,7 @@ def _first_weights_itself(initialise: Any) -> None:
     expect(
         not torch.equal(first.weight, second.weight),
         "Two layers of the same size got the same weights.",
+        given="two nn.Linear(100, 100) in one module, std = 0.1",
         likely="the seed is set anew for each part",
     )
     alone = nn.Linear(100, 100)
@@ -351,6 +373,7 @@ def _built(cls: Any, config: BertConfig) -> Any:
         expect(
             isinstance(getattr(model, name, None), nn.Module),
             f"There must be a part self.{name}.",
+            given=f"a model of {config.num_hidden_layers} layers",
             likely="the names are embeddings, encoder and pooler",
         )
     model.eval()
@@ -446,6 +469,7 @@ def _compare(
             ),
             "the first vector came back without the pooler": want[0][:, 0],
         },
+        likely="self.pooler(hidden), with the encoder's result for hidden",
     )
     expect(
         isinstance(attentions, tuple | list)
@@ -460,6 +484,7 @@ def _compare(
             theirs,
             f"The attention weights of layer {number} are wrong.",
             given=given,
+            likely="return what the encoder gives for each layer, in order",
         )
 
 
@@ -488,10 +513,12 @@ def _model_gradient(cls: Any) -> None:
     config = _config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model = _built(cls, config)
     ids = torch.randint(1, 50, (2, 5))
+    given = "input_ids (2, 5), no mask, segments 0; a loss on both results"
     hidden, pooled, _ = model(ids, None, torch.zeros_like(ids))
     expect(
         hidden.requires_grad and pooled.requires_grad,
         "The result has lost its gradient.",
+        given=given,
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     # A plain sum of a LayerNorm's output has no gradient.
@@ -501,6 +528,7 @@ def _model_gradient(cls: Any) -> None:
         expect(
             parameter.grad is not None,
             f"No gradient reaches {name}.",
+            given=given,
             likely="a part that is made and not used, or a detach on the way",
         )
 
@@ -568,6 +596,7 @@ def _expect_count(got: Any, config: BertConfig, given: str) -> None:
         isinstance(got, Real | Tensor) and not isinstance(got, bool),
         f"A whole number must come back, not {type(got).__name__}.",
         given=given,
+        likely="one number for all parts together: add them up",
     )
     if float(got) == want:
         return
@@ -675,6 +704,7 @@ def check_our_name(our_name: Any) -> None:
             got not in first,
             "Two published names became one.",
             given=f"{given} and {first.get(got)!r}",
+            likely="a part of the name was cut off that tells the two apart",
         )
         first[got] = theirs
 
@@ -733,6 +763,7 @@ def check_mean_pool(mean_pool: Any) -> None:
             "special tokens count too; nothing else is left out": hidden[:, 1],
             "the mean runs over the width": hidden.mean(2),
         },
+        likely="add the vectors of the tokens up, and divide by their number",
     )
     hidden = torch.randn(3, 4, 5)
     lengths = torch.tensor([4, 1, 2])
@@ -766,10 +797,12 @@ def check_mean_pool(mean_pool: Any) -> None:
         likely="0/0 is NaN: divide by at least 1, .clamp(min=1)",
     )
     x = torch.randn(2, 3, 4, requires_grad=True)
+    given = "hidden (2, 3, 4), attention_mask [[1, 1, 0], [1, 1, 1]]"
     result = mean_pool(x, torch.tensor([[1, 1, 0], [1, 1, 1]]))
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
+        given=given,
         likely="detach, .item() or torch.no_grad; stay with tensors",
     )
     result.sum().backward()
@@ -778,8 +811,23 @@ def check_mean_pool(mean_pool: Any) -> None:
         x.grad,
         share[:, :, None].expand(2, 3, 4),
         "The gradient is wrong.",
-        given="hidden (2, 3, 4), attention_mask [[1, 1, 0], [1, 1, 1]]",
+        given=given,
+        likely="a part was detached; each token of a sentence of n adds 1/n",
     )
+
+
+def _cells_read(previous_score: Any, weights: Tensor) -> Tensor | None:
+    """How much each weight adds to the scores: their gradient, where they have one."""
+    weights = weights.clone().requires_grad_()
+    with suppress(Exception):  # what is wrong with it, the check says
+        previous_score(weights).sum().backward()
+    return weights.grad
+
+
+def _cells(weights: Tensor) -> Tensor:
+    """The same for the right score: the T - 1 weights below the diagonal, alike."""
+    share = 1 / (weights.size(-1) - 1)
+    return torch.ones_like(weights).triu(-1).tril(-1) * share
 
 
 @exercise("5.8")
@@ -814,11 +862,14 @@ def check_previous_score(previous_score: Any) -> None:
                 torch.tensor([[0.5]])
             ),
         },
+        likely="the mean of weights[i, i - 1] for i from 1 to T - 1",
+        picture=Picture(_cells_read(previous_score, a), _cells(a)),
     )
     weights = torch.randn(2, 3, 5, 5).softmax(-1)
     want = torch.stack([weights[..., i, i - 1] for i in range(1, 5)]).mean(0)
+    got = call(previous_score, weights)
     expect_close(
-        call(previous_score, weights),
+        got,
         want,
         "Several layers and heads are scored wrongly.",
         given="weights of shape (2, 3, 5, 5): 2 layers, 3 heads",
@@ -829,6 +880,7 @@ def check_previous_score(previous_score: Any) -> None:
         },
         likely="the diagonal runs over the first axes; name the last two: "
         "dim1=-2, dim2=-1",
+        picture=Picture(got, want, "is a layer", "is a head"),
     )
     two = torch.tensor([[0.9, 0.1], [0.3, 0.7]]).expand(1, 2, 2, 2)
     expect_close(

@@ -11,21 +11,39 @@ import math
 import textwrap
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
+class Picture(NamedTuple):
+    """What a grid shows better than words, beside what it should be.
+
+    yours: what came back, whatever it is; expected: (..., rows, columns), of which the
+        first matrix that differs is drawn.
+    rows, columns: what they are, for the axes.
+    """
+
+    yours: Any
+    expected: Tensor
+    rows: str = "looks"
+    columns: str = "is looked at"
+
+
 class Wrong(Exception):
     """Raised by a check. Its text is what the student reads, label by label."""
 
-    def __init__(self, what: str, **details: str) -> None:
+    def __init__(
+        self, what: str, *, picture: Picture | None = None, **details: str
+    ) -> None:
         """Say what is wrong; details (`given`, `likely` ...) become labelled lines."""
+        self.picture = picture
         labels = {
             "given": "Smallest input",
             "yours": "Yours",
@@ -45,6 +63,7 @@ class Verdict:
     number: str
     status: str
     message: str = ""
+    picture: Picture | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         if self.status == "not attempted":
@@ -73,7 +92,7 @@ def judge(number: str, answer: Any, seed: int = 0) -> Verdict:
     Raises:
         KeyError: there is no exercise of that number.
     """
-    importlib.import_module(f"bertlib.exercises.ch{int(number.split('.')[0]):02d}")
+    importlib.import_module(f"bertlib.exercises.{_module_of(number)}")
     if number not in CHECKS:
         raise KeyError(f"number is {number!r}; it may be one of {sorted(CHECKS)}")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -83,16 +102,24 @@ def judge(number: str, answer: Any, seed: int = 0) -> Verdict:
         except NotImplementedError:
             return Verdict(number, "not attempted")
         except Wrong as wrong:
-            return Verdict(number, "not yet", str(wrong))
+            return Verdict(number, "not yet", str(wrong), wrong.picture)
         except (Exception, SystemExit) as error:
             return Verdict(number, "not yet", str(_crash(error)))
     return Verdict(number, "passed")
 
 
-def expect(condition: Any, what: str, **details: str) -> None:
+def _module_of(number: str) -> str:
+    """Where a check stands: that of 3.2 in `ch03`, that of A.2 in `capstone_a`."""
+    part = number.split(".")[0]
+    return f"ch{int(part):02d}" if part.isdigit() else f"capstone_{part.lower()}"
+
+
+def expect(
+    condition: Any, what: str, *, picture: Picture | None = None, **details: str
+) -> None:
     """Raise `Wrong(what, **details)` unless condition holds."""
     if not condition:
-        raise Wrong(what, **details)
+        raise Wrong(what, picture=picture, **details)
 
 
 def expect_close(
@@ -104,19 +131,24 @@ def expect_close(
     mistakes: dict[str, Tensor] | None = None,
     likely: str = "",
     tol: float = 1e-5,
+    picture: Picture | None = None,
 ) -> None:
     """Raise `Wrong` unless `got` is a tensor equal to `want` within `tol`.
 
     Args:
         mistakes: what known mistakes give on the same input, {name: tensor}. The one
             that equals `got` is named as the likely mistake; otherwise `likely` is.
+        picture: is drawn where there is a notebook to show it.
     """
     expect_tensor(got, what, given=given)
     if got.shape != want.shape:
         raise Wrong(
             f"{what} The shape is {tuple(got.shape)}; it must be {tuple(want.shape)}.",
             given=given,
-            likely=_matching(got, mistakes) or likely,
+            likely=_matching(got, mistakes)
+            or likely
+            or _shape_mistake(tuple(got.shape), tuple(want.shape)),
+            picture=picture,
         )
     a, b = got.detach().to(torch.float64), want.detach().to(torch.float64)
     if torch.allclose(a, b, rtol=tol, atol=tol):
@@ -124,18 +156,24 @@ def expect_close(
     likely = _matching(got, mistakes) or likely
     if not likely and a.isnan().any():
         likely = "a NaN: 0/0, inf - inf, or the softmax of a row of -inf"
-    raise Wrong(what, given=given, yours=show(got), expected=show(want), likely=likely)
+    raise Wrong(
+        what,
+        given=given,
+        yours=show(got),
+        expected=show(want),
+        likely=likely,
+        picture=picture,
+    )
 
 
 def expect_tensor(got: Any, what: str, *, given: str = "") -> None:
     """Raise `Wrong` unless `got` is a tensor; None is named as a missing return."""
     if isinstance(got, Tensor):
         return
-    likely = "there is no return statement" if got is None else ""
     raise Wrong(
         f"{what} A tensor must come back, not {type(got).__name__}.",
         given=given,
-        likely=likely,
+        likely=_kind_mistake(got),
     )
 
 
@@ -149,7 +187,9 @@ def number_in(got: Any, what: str, given: str = "") -> Any:
         f"{what} A number must come back, not {type(got).__name__}.",
         given=given,
         yours="" if got is None else show(got),
-        likely="there is no return statement" if got is None else "",
+        likely="a sum or a mean is missing: this is still one number for each entry"
+        if isinstance(got, Tensor)
+        else _kind_mistake(got),
     )
 
 
@@ -226,6 +266,37 @@ def _matching(got: Tensor, mistakes: dict[str, Tensor] | None) -> str:
         ):
             return name
     return ""
+
+
+def _kind_mistake(got: Any) -> str:
+    """Why something of another kind came back than was asked for, where that shows."""
+    if got is None:
+        return "there is no return statement"
+    if isinstance(got, tuple | list | dict):
+        return "more came back than was asked for, or the parts were not put together"
+    if isinstance(got, Real):
+        return ".item(), float() or int() took the number out; return the tensor"
+    if isinstance(got, np.ndarray | np.generic):
+        return ".numpy() on the way; stay with torch"
+    return "a function or a class came back, not its result" if callable(got) else ""
+
+
+def _shape_mistake(got: tuple[int, ...], want: tuple[int, ...]) -> str:
+    """Why the shape is another one, as far as the two shapes show it."""
+    if sorted(got) == sorted(want):
+        return "the axes are in another order: a transpose too many, or one missing"
+    if [n for n in got if n != 1] == [n for n in want if n != 1]:
+        return (
+            "an axis of size 1 is missing: keepdim=True, or None in the index"
+            if len(got) < len(want)
+            else "an axis of size 1 too many: keepdim=True, or None in the index"
+        )
+    if len(got) < len(want):
+        return "an axis was summed over, or indexed away, that must stay"
+    if len(got) > len(want):
+        return "a sum, a mean or an index is missing: there is an axis too many"
+    axis = next(i for i, (g, w) in enumerate(zip(got, want, strict=True)) if g != w)
+    return f"axis {axis} has {got[axis]} entries, and {want[axis]} are asked for"
 
 
 def _labelled(label: str, text: str) -> str:

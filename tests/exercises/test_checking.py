@@ -1,20 +1,34 @@
 """How an answer is judged, whatever the exercise."""
 
+import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from bertlib.exercises import check
-from bertlib.exercises.checking import Wrong, call, expect_close, judge, show
+from bertlib.exercises.checking import (
+    Wrong,
+    call,
+    expect_close,
+    judge,
+    number_in,
+    show,
+)
+from tests.exercises import bank
 
 
-def test_the_decorator_prints_the_verdict_and_returns_the_answer(capsys):
+def test_the_decorator_prints_the_verdict_and_returns_the_answer(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # for the progress
+
     def answer(scores, values):
         return scores.softmax(-1) @ values
 
     assert check("3.1")(answer) is answer
-    assert capsys.readouterr().out == "Exercise 3.1: passed.\n"
+    assert capsys.readouterr().out.startswith("Exercise 3.1: passed.\n")
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), RecursionError()])
@@ -100,3 +114,60 @@ def test_whole_numbers_and_truth_values_are_shown_as_such():
 def test_a_wrong_mask_is_shown_in_truth_values():
     with pytest.raises(Wrong, match=r"\[True, True\]"):
         expect_close(torch.tensor([True, True]), torch.tensor([True, False]), "Wrong.")
+
+
+@pytest.mark.parametrize(
+    ("got", "likely"),
+    [
+        (torch.ones(3, 2), "the axes are in another order"),
+        (torch.ones(1, 2, 3), "an axis of size 1 too many"),
+        (torch.ones(3), "an axis was summed over, or indexed away"),
+        (torch.ones(4, 2, 3), "a sum, a mean or an index is missing"),
+        (torch.ones(2, 4), "axis 1 has 4 entries, and 3 are asked for"),
+    ],
+)
+def test_a_wrong_shape_says_what_the_two_shapes_show(got, likely):
+    with pytest.raises(Wrong, match=likely):
+        expect_close(got, torch.ones(2, 3), "Wrong.")
+
+
+def test_a_missing_axis_of_size_1_is_named():
+    with pytest.raises(Wrong, match="an axis of size 1 is missing"):
+        expect_close(torch.ones(2), torch.ones(2, 1), "Wrong.")
+
+
+@pytest.mark.parametrize(
+    ("got", "likely"),
+    [
+        ((torch.ones(1), torch.ones(1)), "more came back than was asked for"),
+        (1.0, "took the number out"),
+        (np.ones(1), "stay with torch"),
+        (torch.ones, "not its result"),
+    ],
+)
+def test_something_that_is_no_tensor_says_how_that_happens(got, likely):
+    with pytest.raises(Wrong, match=likely):
+        expect_close(got, torch.ones(1), "Wrong.")
+
+
+def test_several_numbers_in_place_of_one_are_named():
+    with pytest.raises(Wrong, match="a sum or a mean is missing"):
+        number_in(torch.ones(3), "Wrong.")
+
+
+WRONG = [answer for answer in bank.load() if answer.says is not None]
+
+
+@pytest.mark.parametrize("number", sorted({answer.number for answer in WRONG}))
+def test_a_message_says_what_is_wrong_where_it_shows_and_what_it_may_be(number):
+    """To somebody who has been stuck for ten minutes."""
+    incomplete = []
+    for answer in (a for a in WRONG if a.number == number):
+        message = judge(number, answer.answer).message
+        labels = set(re.findall(r"^(\S.*):$", message, re.MULTILINE))
+        what = "What is wrong" in labels
+        where = labels & {"Smallest input", "Where", "Expected"}
+        why = labels & {"Likely mistake", "Where"}
+        if not (what and where and why):
+            incomplete.append((answer.answer.__name__, sorted(labels)))
+    assert not incomplete

@@ -15,6 +15,7 @@ import torch
 from torch import distributed as dist
 
 from .corpus import NotFetched
+from .hub import find_folder
 from .options import above_0, at_least_0, share, whole
 from .parallel import Place, find_place
 from .textfile import Refused
@@ -59,6 +60,7 @@ def add_arguments(
     evaluate.add_argument("--out", type=Path, help="folder for evaluation.json")
     add = train.add_argument
     add("--init", default="minilm", help="minilm, a folder, or a name on the hub")
+    add("--unpinned", action="store_true", help="any name on the hub, newest files")
     add("--out", type=Path, required=True, help="folder for the model and its log")
     add("--dev", type=Path, help="file with dev rows; else a tenth of --data")
     add("--resume", action="store_true", help="go on with the run in --out")
@@ -155,6 +157,8 @@ def run_command(name: str, parts: Mapping[str, Part], a: argparse.Namespace) -> 
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda text, *_, **__: say(place, name, str(text))
+            if "unpinned" in a:
+                a.init = find_folder(a.init, a.unpinned)
             if a.part == "train" or place.rank == 0:
                 parts[a.part](a, place)
     except (Refused, NotFetched, ValueError) as error:

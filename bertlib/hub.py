@@ -85,8 +85,8 @@ def find_folder(name_or_folder: str | Path, unpinned: bool = False) -> Path:
         return fetch(name, "main", dict.fromkeys(ALL))
     raise Refused(
         f"{name} is neither a folder here nor one of {', '.join(['minilm', *PINNED])}; "
-        "another model of the hub is fetched only with unpinned=True, since nothing "
-        "says what its files should hold"
+        "another model of the hub is fetched only with unpinned=True (in a command "
+        "--unpinned), since nothing says what its files should hold"
     )
 
 # %% ../chapters/10_pretrained.ipynb #hub-fetch

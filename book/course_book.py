@@ -3,7 +3,9 @@
 - export markers (`#| export`) become a badge that names the module;
 - cells tagged `setup` and `solution` are folded, `exercise` and `lab` are labelled;
 - a chapter's title gets its number, its end a "read" box that the browser keeps;
-- two directives for pages written in .md: `attention-view` and `chapter-cards`;
+- a published notebook says where it runs in the browser;
+- two directives for pages written in .md: `attention-view` and `chapter-cards`
+  (exercise_pages and syllabus_page have three more);
 - what no page loads is left out of the built folder.
 """
 
@@ -17,7 +19,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.parsers.rst import directives  # type: ignore[import-untyped]
@@ -26,9 +27,16 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
+HERE = Path(__file__).resolve().parent
+TOOLS = HERE.parent / "tools"
+if str(TOOLS) not in sys.path:
+    sys.path.insert(0, str(TOOLS))
+
+from chapter_text import NUMBER, read_head  # noqa: E402
+from places import places  # noqa: E402
+
 CHAPTER = re.compile(r"(?:^|/)(\d\d)_(\w+)$")
 MARKER = re.compile(r"^#\|\s*(\S+)[ \t]*(.*?)\s*$")
-NUMBER = re.compile(r"^\d+\s*[.:·]\s*")  # a title may bring its number along
 CHECK = re.compile(r"@check\(\s*[\"']([\d.]+)[\"']")
 
 
@@ -227,24 +235,28 @@ def set_title(title: nodes.Element | None, prefix: str) -> None:
     title.insert(0, nodes.Text(prefix))
 
 
-def colab_url(repository: str, docname: str) -> str:
-    """Where Colab opens the stamped notebook of a published chapter."""
-    notebook = f"{docname.rsplit('/', 1)[-1]}.ipynb"
-    host = "https://colab.research.google.com/github"
-    return f"{host}/{repository}/blob/gh-pages/notebooks/{notebook}"
-
-
 def add_head(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """On `doctree-resolved`: 'Chapter 3' over the title, and the Colab link."""
+    """On `doctree-resolved`: 'Chapter 3' over the title."""
     number = chapter_number(docname)
     title = next(iter(doctree.findall(nodes.title)), None)
     if number is None or title is None:
         return
     title.insert(0, nodes.inline("", f"Chapter {number} ", classes=["eyebrow"]))
-    if app.config.course_repository:
-        url = html.escape(colab_url(app.config.course_repository, docname))
-        link = raw(f'<p class="colab-link"><a href="{url}">Open in Colab</a></p>')
-        title.parent.insert(title.parent.index(title) + 1, link)
+
+
+def add_places(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """On `doctree-resolved`: under a notebook's title, where it runs.
+
+    Only in a book that is published: without a repository there is no address.
+    """
+    title = next(iter(doctree.findall(nodes.title)), None)
+    notebook = Path(app.env.doc2path(docname)).suffix == ".ipynb"
+    if not app.config.course_repository or not notebook or title is None:
+        return
+    where = places(app.config.course_repository, f"{docname}.ipynb")
+    links = [f'<a href="{html.escape(url)}">{name}</a>' for name, url in where.items()]
+    line = raw(f'<p class="open-in">Open in {" · ".join(links)}</p>')
+    title.parent.insert(title.parent.index(title) + 1, line)
 
 
 def unlink_coming(app: Sphinx, doctree: nodes.document) -> None:
@@ -326,22 +338,6 @@ def inline_markdown(text: str) -> str:
     text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", html.escape(text))
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
-
-
-def read_head(notebook: Path) -> tuple[str, str, str]:
-    """Title, promise and minutes line from a chapter's first cell."""
-    book = nbformat.read(notebook, as_version=4)
-    first = next((c.source for c in book.cells if c.cell_type == "markdown"), "")
-    blocks = [block.strip() for block in re.split(r"\n\s*\n", first.strip())]
-    blocks += [""] * (3 - len(blocks))
-    if not (blocks[0].startswith("# ") and blocks[1].startswith(">") and blocks[2]):
-        raise ValueError(
-            f"{notebook.name}: the first cell needs three blocks: "
-            "'# Title', '> promise', and the line with the minutes"
-        )
-    promise = " ".join(line.lstrip("> ") for line in blocks[1].splitlines())
-    title = NUMBER.sub("", blocks[0].removeprefix("# "))
-    return title, promise, " ".join(blocks[2].split())
 
 
 class ChapterCards(SphinxDirective):
@@ -454,30 +450,34 @@ def drop_unused(static: Path) -> None:
             path.unlink()
 
 
-def digest(folder: Path) -> str:
-    """A hash over the files of a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+def digest(*paths: Path) -> str:
+    """A hash over files, and over all files of folders."""
+    every = [p for path in paths for p in (path, *sorted(path.rglob("*")))]
+    files = [path.read_bytes() for path in every if path.is_file()]
+    return hashlib.sha256(b"".join(files)).hexdigest()
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx calls this once."""
-    here = Path(__file__).resolve()
     repository = os.environ.get("BOOK_REPOSITORY", "")
     app.add_config_value("course_repository", repository, "env", [str])
     # Sphinx compares these with the last build's: new code reads every page
     # again, a new stylesheet writes every page again.
-    code = hashlib.sha256(here.read_bytes()).hexdigest()
+    shared = [TOOLS / "chapter_text.py", TOOLS / "places.py"]
+    code = digest(*sorted(HERE.glob("*.py")), *shared)
     app.add_config_value("course_code", code, "env", [str])
-    app.add_config_value("course_assets", digest(here.parent / "assets"), "html", [str])
+    app.add_config_value("course_assets", digest(HERE / "assets"), "html", [str])
     app.add_node(Fold, html=(visit_fold, depart_fold))
     app.add_directive("attention-view", AttentionView)
     app.add_directive("chapter-cards", ChapterCards)
+    app.setup_extension("exercise_pages")
+    app.setup_extension("syllabus_page")
     app.add_config_value("course_contents", [], "env", [list])
     app.connect("config-inited", note_contents, priority=900)
     app.connect("doctree-read", shape_page)
     app.connect("doctree-read", unlink_coming)
     app.connect("doctree-read", number_titles, priority=900)
     app.connect("doctree-resolved", add_head)
+    app.connect("doctree-resolved", add_places)
     app.connect("build-finished", tidy_folder, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -411,3 +411,55 @@ def test_code_and_tables_scroll_in_their_own_box(browser, site, name: str) -> No
     )
     assert 12.5 <= size <= 14
     page.close()
+
+
+# ------------------------------------------------------- the pages about exercises
+
+CONTENTS = ROOT / "bertlib" / "exercises" / "contents.json"
+
+
+@pytest.fixture(scope="module")
+def contents() -> list[dict]:
+    """The exercises, as the export lists them."""
+    return json.loads(CONTENTS.read_text(encoding="utf-8"))
+
+
+def test_every_exercise_is_listed_with_its_goal(browser, site, contents) -> None:
+    page = browser.new_page()
+    page.goto(f"{site}chapters/exercises.html")
+    shown = page.locator(".exercise-list > li").all_inner_texts()
+    wanted = [
+        [f"{e['number']} {e['title']}", e["goal"], f"{e['minutes']} minutes"]
+        for e in contents
+    ]
+    assert len(shown) == len(wanted)
+    for text, parts in zip(shown, wanted, strict=True):
+        plain = text.translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'})
+        assert all(part in plain for part in parts), text
+    page.close()
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_filter_needs_no_script(browser, site, contents, level: int) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport=PHONE)
+    page = context.new_page()
+    page.goto(f"{site}chapters/exercises.html")
+    items = page.locator(".exercise-list > li")
+    assert items.filter(visible=True).count() == len(contents)
+    page.get_by_role("radio", name=f"difficulty {level} of 3").check()
+    wanted = [e for e in contents if e["difficulty"] == level]
+    assert items.filter(visible=True).count() == len(wanted)
+    chapters = page.locator("article section section > h2").filter(visible=True)
+    assert chapters.count() == len({e["chapter"] for e in wanted})
+    context.close()
+
+
+def test_the_longest_plan_has_every_exercise_in_it(browser, site, contents) -> None:
+    page = browser.new_page()
+    page.goto(f"{site}chapters/syllabus.html")
+    plan = page.locator(".week-plan").last.inner_text()
+    ends: dict[str, list[str]] = {}
+    for exercise in contents:
+        ends.setdefault(exercise["chapter"], []).append(exercise["number"])
+    assert [n for n in ends.values() if f"{n[0]}–{n[-1]}" not in plan] == []
+    page.close()

@@ -430,6 +430,20 @@ def test_two_processes_write_the_model_of_one(own, init, tmp_path):
     assert max((ends[0][n] - ends[1][n]).abs().max().item() for n in ends[0]) < 1e-6
 
 
+def test_a_name_of_the_hub_that_is_not_pinned_has_to_be_asked_for(
+    own, init, tmp_path, capsys, monkeypatch
+):
+    command = options(own, Path("org/some"), tmp_path / "out")
+    assert main(command) == 2
+    assert "--unpinned" in capsys.readouterr().err
+    asked = []
+    monkeypatch.setattr(
+        "bertlib.command.find_folder", lambda *names: asked.append(names) or init
+    )
+    assert main([*command, "--unpinned"]) == 0
+    assert [(str(name), unpinned) for name, unpinned in asked] == [("org/some", True)]
+
+
 def test_a_model_that_names_no_classes_is_refused(init, capsys):
     assert main(["predict", "--init", str(init), "--text", "a"]) == 2
     assert "names no classes" in capsys.readouterr().err

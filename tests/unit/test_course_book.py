@@ -1,5 +1,7 @@
 """The book's Sphinx extension: small functions, then one small book built whole."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "book"))
 
 import course_book  # noqa: E402
+import exercise_pages  # noqa: E402
+import syllabus_page  # noqa: E402
+from chapter_text import read_exercises, reading_minutes  # noqa: E402
+from places import places  # noqa: E402
 
 new = nbformat.v4
 
@@ -54,9 +60,18 @@ def test_chapter_number_comes_from_the_file_name(name, number) -> None:
     assert course_book.chapter_number(name) == number
 
 
-def test_colab_opens_the_stamped_notebook_of_the_publishing_repository() -> None:
-    url = course_book.colab_url("someone/course", "chapters/03_attention")
-    assert url.endswith("/someone/course/blob/gh-pages/notebooks/03_attention.ipynb")
+@pytest.mark.parametrize(
+    ("place", "host", "path"),
+    [
+        ("Colab", "colab.research.google.com", "/github/a/b/blob/gh-pages/notebooks/"),
+        ("Kaggle", "www.kaggle.com", "github.com/a/b/blob/gh-pages/notebooks/"),
+        ("Binder", "mybinder.org", "/v2/gh/a/b/HEAD?labpath=chapters/"),
+    ],
+)
+def test_a_place_opens_the_notebook_of_the_publishing_repository(place, host, path):
+    url = places("a/b", "chapters/03_attention.ipynb")[place]
+    assert url.startswith(f"https://{host}/")
+    assert url.endswith(f"{path}03_attention.ipynb")
 
 
 def test_inline_markdown_escapes_before_it_marks_up() -> None:
@@ -109,6 +124,43 @@ def test_chapter_without_its_three_blocks_is_refused(tmp_path: Path, head) -> No
         course_book.read_head(path)
 
 
+def statement(heading: str, text: str = "*5 minutes.* x", goal: str = "Add"):
+    """The markdown cell that states an exercise."""
+    metadata = {"course": {"goal": goal}} if goal else {}
+    return new.new_markdown_cell(f"### Exercise {heading}\n\n{text}", metadata=metadata)
+
+
+def test_an_exercise_is_read_from_its_statement(tmp_path: Path) -> None:
+    cells = [new.new_markdown_cell("### Other"), statement("3.4 ●●○ Sum it")]
+    path = write_chapter(tmp_path / "03_sums.ipynb", HEAD, *cells)
+    (found,) = read_exercises(path)
+    assert (found.number, found.title, found.goal) == ("3.4", "Sum it", "Add")
+    assert (found.difficulty, found.minutes) == (2, 5)
+    assert (found.chapter, found.chapter_title) == ("03_sums", "Sums")
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (statement("3.4 ●●○○ Sum"), r"03_sums\.ipynb: '### Exercise 3\.4.*three dots"),
+        (statement("3.4 Sum"), "three dots"),
+        (statement("3.4 ●●○ Sum", "About 5 minutes."), r"\*15 minutes\.\*"),
+        (statement("3.4 ●●○ Sum", goal=""), "a goal in the metadata"),
+    ],
+    ids=["four dots", "no dots", "no minutes", "no goal"],
+)
+def test_a_statement_that_lacks_something_is_refused(tmp_path, cell, message) -> None:
+    path = write_chapter(tmp_path / "03_sums.ipynb", HEAD, cell)
+    with pytest.raises(ValueError, match=message):
+        read_exercises(path)
+
+
+def test_a_chapter_that_hides_its_reading_minutes_is_refused(tmp_path: Path) -> None:
+    path = write_chapter(tmp_path / "a.ipynb", "# 3. Sums\n\n> You add.\n\nLong")
+    with pytest.raises(ValueError, match=r"a\.ipynb: want 'Reading 45 minutes"):
+        reading_minutes(path)
+
+
 def test_coded_weights_come_back_as_fractions(tmp_path: Path) -> None:
     coded = np.array([[[[255, 0], [128, 255]]]], dtype=np.uint8)
     np.savez(tmp_path / "view.npz", weights=coded, tokens=np.array(["a", "b"]))
@@ -143,7 +195,22 @@ external_toc_path = "_toc.yml"
 nb_execution_mode = "off"
 html_theme = "basic"
 """
-TOC = "format: jb-book\nroot: intro\nchapters:\n- file: 03_sums\n"
+TOC = """
+format: jb-book
+root: intro
+chapters: [{file: 03_sums}, {file: exercises}, {file: syllabus}]
+"""
+EXERCISES = "# Exercises\n\n```{exercise-list}\n```\n"
+SYLLABUS = """# Syllabus
+
+```{chapter-goals}
+```
+
+```{syllabus}
+1 | 3 | 3.1, 3.3
+2 | 3, 4 | all | Then *rest*.
+```
+"""
 INTRO = "# Intro\n\n```{chapter-cards}\n3 | x | y\n4 | More | *Later*.\n```\n"
 
 
@@ -156,7 +223,9 @@ def code(source: str, *tags: str):
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The pages of a book with an intro and one chapter, published somewhere."""
     folder = tmp_path_factory.mktemp("book")
-    for name, text in {"conf.py": CONF, "_toc.yml": TOC, "intro.md": INTRO}.items():
+    texts = {"conf.py": CONF, "_toc.yml": TOC, "intro.md": INTRO}
+    texts |= {"exercises.md": EXERCISES, "syllabus.md": SYLLABUS}
+    for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     write_chapter(
         folder / "03_sums.ipynb",
@@ -164,6 +233,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         code("import math", "setup"),
         code("#| default_exp sums"),
         code("#| export\ndef add(): ..."),
+        new.new_markdown_cell("## Why"),
+        statement("3.1 ●○○ Add two", "*29 minutes.* x", "Add what isn't much"),
+        statement("3.2 ●●○ Add a < b", "*17 minutes.* x", "Add less"),
+        statement("3.3 ●●○ Add all", "*60 minutes.* x", "Add all there is"),
         code('@check("3.1")\ndef add(): ...', "exercise"),
         code('@check("3.1", solution=True)\ndef add(): return 2', "solution"),
         code("lab(add)", "lab"),
@@ -224,9 +297,10 @@ def test_link_to_a_chapter_still_to_come_is_text(chapter: str) -> None:
     assert ">next<" in chapter and "04_more" not in chapter
 
 
-def test_colab_link_stands_in_chapters_only(chapter, pages: dict[str, str]) -> None:
-    assert course_book.colab_url("someone/course", "03_sums") in chapter
-    assert "colab.research" not in pages["intro.html"]
+def test_places_are_linked_on_notebooks_only(chapter, pages: dict[str, str]) -> None:
+    where = places("someone/course", "03_sums.ipynb")
+    assert [n for n, url in where.items() if f'"{url}">{n}</a>' not in chapter] == []
+    assert "open-in" not in pages["intro.html"]
 
 
 def test_cards_read_the_chapters_and_mute_the_rest(pages: dict[str, str]) -> None:
@@ -235,3 +309,102 @@ def test_cards_read_the_chapters_and_mute_the_rest(pages: dict[str, str]) -> Non
     assert "You add." in intro and "Reading 1 minute · see next" in intro
     assert intro.count("In preparation") == 1
     assert "<em>Later</em>." in intro
+
+
+# ------------------------------------------------- the pages made of the chapters
+
+
+def test_exercises_are_listed_with_goal_dots_and_minutes(pages) -> None:
+    page = pages["exercises.html"]
+    assert page.count("<li data-level=") == 3
+    assert "<p>Add what isn’t much</p>" in page
+    assert '<span role="img" aria-label="difficulty 1 of 3">●○○</span> 29 min' in page
+
+
+def test_an_exercise_is_linked_to_its_heading(pages: dict[str, str], chapter) -> None:
+    link = 'href="03_sums.html#exercise-3-2-add-a-b">3.2 Add a &lt; b</a>'
+    assert link in pages["exercises.html"]
+    assert link.replace("3.2 Add a &lt; b", "3.2") in pages["syllabus.html"]
+    assert 'id="exercise-3-2-add-a-b"' in chapter
+
+
+def test_minutes_are_summed_by_chapter_and_in_all(pages: dict[str, str]) -> None:
+    page = pages["exercises.html"]
+    assert "3 exercises in 1 chapter, 106 minutes in all: 1.8 hours." in page
+    assert '3 exercises, 106 minutes. <a href="03_sums.html">' in page
+
+
+def test_the_filter_says_how_many_there_are_of_each_difficulty(pages) -> None:
+    page = pages["exercises.html"]
+    small = [part.split("</small>")[0] for part in page.split("<small>")[1:]]
+    assert small == ["3", "1", "2", "0"]
+    assert page.count(" checked>") == 1
+
+
+def test_goals_stand_behind_the_name_of_their_chapter(pages: dict[str, str]) -> None:
+    page = pages["syllabus.html"]
+    assert "<details><summary>3 · Sums: 3 goals</summary>" in page
+    assert "<li>Add all there is (<a" in page
+
+
+def test_hours_are_reading_and_the_exercises_that_a_week_names(pages) -> None:
+    page = pages["syllabus.html"]
+    hours = [p.split("<")[0] for p in page.split('class="week-hours">')[1:]]
+    assert hours == ["1.5 hours", "1.8 hours"]  # (1 + 29 + 60) / 60, (1 + 106) / 60
+    assert "In all 3.3 hours: 0.0 hours of reading, 3.2 hours of exercises." in page
+
+
+def test_a_week_names_its_exercises_and_its_coming_chapters(pages) -> None:
+    page = pages["syllabus.html"]
+    assert "<p>Exercises 3.1, 3.3</p>" in page and "<p>Exercises 3.1–3.3</p>" in page
+    assert "Chapter 4, in preparation" in page
+    assert "<p>Then <em>rest</em>.</p>" in page
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> dict[int, exercise_pages.Chapter]:
+    """A chapter with five exercises."""
+    cells = [statement(f"3.{n} ●○○ Sum {n}") for n in range(1, 6)]
+    path = write_chapter(tmp_path / "03_sums.ipynb", HEAD, *cells)
+    return {3: exercise_pages.Chapter(3, "Sums", "a.html", 1, read_exercises(path))}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("3.1-3.4", "3.1–3.4"),
+        ("3.1, 3.3-3.4", "3.1, 3.3, 3.4"),
+        ("all", "3.1–3.5"),
+        ("", ""),
+    ],
+)
+def test_a_week_takes_numbers_and_runs_of_them(sums, text, shown) -> None:
+    week = syllabus_page.read_week(f"1 | 3 | {text}", sums)
+    assert syllabus_page.ranges(week.exercises) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 | 3", r"want 'week \| chapters \| exercises \| remark', got '1 \| 3'"),
+        ("1 | three | all", "want 'week"),
+        ("1 | 3 | 3.1, 3.9", r"no exercise 3\.9 in this week's chapters"),
+        ("1 | 4 | 3.1", r"no exercise 3\.1"),
+    ],
+    ids=["two parts", "a word", "unknown", "of another chapter"],
+)
+def test_a_week_that_makes_no_sense_is_refused(sums, line, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        syllabus_page.read_week(line, sums)
+
+
+def test_a_plan_with_a_mistake_stops_the_build(tmp_path: Path) -> None:
+    toc = "format: jb-book\nroot: intro\n"
+    plan = "# Intro\n\n```{syllabus}\n1 | 3 | 3.1\n```\n"
+    for name, text in {"conf.py": CONF, "_toc.yml": toc, "intro.md": plan}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", str(tmp_path), str(tmp_path / "o")]
+    paths = {**os.environ, "PYTHONPATH": str(ROOT / "book")}
+    done = subprocess.run(command, capture_output=True, text=True, env=paths)
+    assert done.returncode != 0
+    assert "no exercise 3.1 in this week's chapters" in done.stderr

@@ -1,8 +1,11 @@
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,6 +48,8 @@ from bertlib.tagging import (
 from bertlib.textfile import Refused
 from bertlib.tokenizer import WordPieceTokenizer
 from bertlib.vocabulary import SPECIAL_TOKENS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'-@ß\u1100\u1161"
 TOKENS = [*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS if c.isalnum())]
@@ -682,6 +687,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(start, tmp_path, monkeypatch):
     weights = [load_file(f / "out/best/model.safetensors") for f in (whole, parts)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_two_processes_write_the_model_of_one(start, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    assert main(train_arguments(start, tmp_path / "one", micro_batch=2)) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = ["-m", "bertlib.ner"]
+    command += train_arguments(start, tmp_path / "two", micro_batch=2)
+    done = subprocess.run(
+        [*launch, "--nproc-per-node", "2", *command],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ends = [tmp_path / name / "out/best/model.safetensors" for name in ("one", "two")]
+    one, two = map(load_file, ends)
+    assert max((one[n] - two[n]).abs().max().item() for n in one) < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from bertlib.answers import (
@@ -680,14 +681,16 @@ def own(tmp_path_factory, tokenizer) -> Path:
 LIMITS = ["--max-length", "32", "--max-question", "8", "--stride", "16"]
 
 
+def train_options(own: Path, out: Path, *more: str) -> list[str]:
+    return [
+        *("train", "--data", str(own / "train.json"), "--out", str(out)),
+        *("--init", str(own / "model"), *LIMITS, "--precision", "float32"),
+        *("--batch-size", "8", "--learning-rate", "2e-3", *more),
+    ]
+
+
 def train(own: Path, out: Path, *more: str) -> int:
-    return main(
-        [
-            *("train", "--data", str(own / "train.json"), "--out", str(out)),
-            *("--init", str(own / "model"), *LIMITS, "--precision", "float32"),
-            *("--batch-size", "8", "--learning-rate", "2e-3", *more),
-        ]
-    )
+    return main(train_options(own, out, *more))
 
 
 @pytest.fixture(scope="module")
@@ -854,3 +857,21 @@ def test_a_run_that_is_resumed_ends_like_one_that_was_not(own, trained, tmp_path
     for mine, other in zip(ours, theirs, strict=True):
         assert mine["f1"] == other["f1"]
         assert mine["loss"] == pytest.approx(other["loss"], abs=1e-5)
+
+
+def test_two_processes_write_the_model_of_one(own, tmp_path):
+    same = ["--dev", str(own / "dev.json"), "--epochs", "2", "--micro-batch", "4"]
+    assert train(own, tmp_path / "one", *same) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "bertlib.qa"]
+    done = subprocess.run(
+        [*command, *train_options(own, tmp_path / "two", *same)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ends = [tmp_path / name / "best/model.safetensors" for name in ("one", "two")]
+    one, two = map(load_file, ends)
+    assert max((one[n] - two[n]).abs().max().item() for n in one) < 1e-6

@@ -62,6 +62,7 @@ def _expect(
             f"{what} A {type(want).__name__} must come back, not {type(got).__name__}.",
             given=given,
             yours=ascii(got) if isinstance(got, str) else "",
+            likely=_kind_mistake(got, want),
         )
     got, want = _plain(got), _plain(want)
     if got == want:
@@ -72,6 +73,19 @@ def _expect(
             break
     yours, expected = _short(got), _short(want)
     raise Wrong(what, given=given, yours=yours, expected=expected, likely=likely)
+
+
+def _kind_mistake(got: Any, want: Any) -> str:
+    """How another kind than the one asked for comes back."""
+    if isinstance(want, dict):
+        return "each key with its number: {key: number}"
+    if isinstance(want, str):
+        return 'the characters were not put together: "".join(...)'
+    if isinstance(got, str):
+        return (
+            "the parts were joined to one string, or a single one has no [ ] around it"
+        )
+    return "often a generator, a set or a single value; the parts belong in a list"
 
 
 def _short(value: Any) -> str:
@@ -106,6 +120,8 @@ def check_split_words(split_words: Any) -> None:
             "the spaces came back as words": ["Don", "'", "t", " ", "go", "."],
             "every character became a word": list(text.replace(" ", "")),
         },
+        likely="a word ends at a space and at a symbol; a symbol is a word of its own, "
+        "and spaces vanish",
     )
     _expect(
         _call(split_words, "snake_case"),
@@ -580,6 +596,7 @@ def check_cut_word(cut_word: Any) -> None:
             "the rest was dropped in silence": ["un", "##want", "##ed"],
             "nothing came back for it; [UNK] must": [],
         },
+        likely='return ["[UNK]"] at once when nothing fits',
     )
     expect_cut(
         "axb",
@@ -605,6 +622,7 @@ def check_cut_word(cut_word: Any) -> None:
             "the ## was put before the first piece as well, or left aside": ["##able"],
             "## was left aside when looking": ["able"],
         },
+        likely="only a candidate that does not begin the word has ## before it",
     )
     expect_cut(
         "abc",

@@ -359,6 +359,8 @@ def check_layer_norm(layer_norm: Any) -> None:
                 centred / centred.square().sum(1, keepdim=True).sqrt()
             ),
         },
+        likely="(x - mean) / sqrt(variance + eps), both over the last axis, with "
+        "keepdim=True",
     )
     _norm_gain(layer_norm)
     _norm_eps(layer_norm)
@@ -383,6 +385,7 @@ def _norm_gain(layer_norm: Any) -> None:
             "gain and bias are exchanged": x * bias + gain,
             "1 + gain is used as the factor": x * (1 + gain) + bias,
         },
+        likely="gain times the normalised numbers, then plus bias, and nothing else",
     )
 
 
@@ -444,19 +447,22 @@ def _norm_gradient(layer_norm: Any) -> None:
     gain, bias, upon = torch.randn(5), torch.randn(5), torch.randn(2, 5)
     want = F.layer_norm(x, (5,), gain, bias, 1e-3)
     (wanted,) = torch.autograd.grad((want * upon).sum(), x)
+    given = "x of shape (2, 5), eps 1e-3; x and gain ask for a gradient"
     result = layer_norm(x, gain.requires_grad_(), bias, 1e-3)
-    (result * upon).sum().backward()
+    if result.requires_grad:
+        (result * upon).sum().backward()
     lost = "detach, .data, .item() or torch.no_grad; stay with tensors"
-    expect(x.grad is not None, "No gradient reaches x.", likely=lost)
+    expect(x.grad is not None, "No gradient reaches x.", given=given, likely=lost)
     expect_close(
         x.grad,
         wanted,
         "The gradient of x is wrong.",
-        given="x of shape (2, 5), eps 1e-3",
+        given=given,
         likely="mean or variance is detached; both depend on x",
         tol=1e-4,
     )
-    expect(gain.grad is not None, "No gradient reaches the gain.", likely=lost)
+    what = "No gradient reaches the gain."
+    expect(gain.grad is not None, what, given=given, likely=lost)
 
 
 def _norm_extremes(layer_norm: Any) -> None:
@@ -595,6 +601,7 @@ def _dropout_gradient(dropout: Any) -> None:
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
+        given="x of shape (20, 20), p = 0.5, training",
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     result.sum().backward()
@@ -655,6 +662,7 @@ def check_embeddings(cls: Any) -> None:
         "Without token_type_ids every token must have segment 0.",
         given="input_ids (3, 6), token_type_ids not given",
         mistakes=_embedding_mistakes(module, config, ids, none),
+        likely="None must become zeros of the shape of input_ids",
     )
     for shape in [(2, 9), (1, 1)]:
         ids = torch.randint(5, 23, shape)
@@ -663,6 +671,8 @@ def check_embeddings(cls: Any) -> None:
             _embedded(module, config, ids, torch.zeros_like(ids)),
             f"input_ids of shape {shape} give wrong vectors.",
             given=f"input_ids of shape {shape}, 9 positions",
+            likely="a fixed length or batch; the positions are 0 to T - 1, with T from "
+            "input_ids",
         )
     _embeddings_train(cls, config)
     _embeddings_gradient(cls, config)
@@ -670,24 +680,30 @@ def check_embeddings(cls: Any) -> None:
 
 def _built(cls: Any, config: BertConfig) -> Any:
     """The answer's module, its parts looked over and its numbers drawn at random."""
-    module = cls(config)
+    module, D = cls(config), config.hidden_size
+    given = (
+        f"{config.vocab_size} words, {config.max_position_embeddings} positions, "
+        f"{config.type_vocab_size} segments, hidden_size {D}"
+    )
     for name, kind in LAYERS.items():
         expect(
             isinstance(getattr(module, name, None), kind),
             f"There must be a layer self.{name}, an nn.{kind.__name__}.",
+            given=given,
+            likely="another name, another class, or no self. before it in __init__",
         )
-    D = config.hidden_size
-    for name, rows in [
-        ("word_embeddings", config.vocab_size),
-        ("position_embeddings", config.max_position_embeddings),
-        ("token_type_embeddings", config.type_vocab_size),
+    for name, setting in [
+        ("word_embeddings", "vocab_size"),
+        ("position_embeddings", "max_position_embeddings"),
+        ("token_type_embeddings", "type_vocab_size"),
     ]:
-        shape = tuple(getattr(module, name).weight.shape)
+        shape, want = getattr(module, name).weight.shape, (getattr(config, setting), D)
         expect(
-            shape == (rows, D),
-            f"{name} is a table of shape {shape}; it must be {(rows, D)}.",
-            given=f"{config.vocab_size} words, {config.max_position_embeddings} "
-            f"positions, {config.type_vocab_size} segments, hidden_size {D}",
+            shape == want,
+            f"{name} is a table of shape {tuple(shape)}; it must be {want}.",
+            given=given,
+            likely=f"the table has config.{setting} rows and config.hidden_size "
+            "columns; often the setting of another table is there",
         )
     with torch.no_grad():
         for parameter in module.parameters():

@@ -58,6 +58,8 @@ def check_gelu(gelu: Any) -> None:
             / math.sqrt(2 * math.pi),
             **both,
         },
+        likely="where the numbers are close, it is an approximation; the exact form is "
+        "0.5 z (1 + erf(z / sqrt 2))",
     )
     cubic = z + 0.044715 * z**3
     expect_close(
@@ -82,6 +84,8 @@ def check_gelu(gelu: Any) -> None:
             "the term with z cubed is missing": 0.5 * z * (1 + torch.tanh(root * z)),
             **both,
         },
+        likely="a sign, a constant or a bracket in 0.5 z (1 + tanh(sqrt(2 / pi) "
+        "(z + 0.044715 z^3)))",
     )
     _gelu_extremes(gelu)
 
@@ -102,6 +106,7 @@ def _gelu_extremes(gelu: Any) -> None:
         expect(
             result.requires_grad,
             "The result has lost its gradient.",
+            given=f"{given}; z asks for a gradient",
             likely="detach, .data, .item() or torch.no_grad; stay with tensors",
         )
         result.sum().backward()
@@ -214,6 +219,7 @@ def check_feed_forward(cls: Any) -> None:
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
+        given="x of shape (2, 3, 4, 6), which asks for a gradient",
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     expect_close(
@@ -289,9 +295,16 @@ def check_add_and_norm(add_and_norm: Any) -> None:
         expect(
             got is not None,
             f"No gradient reaches {name}.",
+            given=f"{given}; x and change ask for a gradient",
             likely="detach, .data or torch.no_grad on the way",
         )
-        expect_close(got, slope, f"The gradient of {name} is wrong.", given=given)
+        expect_close(
+            got,
+            slope,
+            f"The gradient of {name} is wrong.",
+            given=given,
+            likely="a part was detached",
+        )
 
 
 SIZES: dict[str, Any] = {
@@ -350,6 +363,7 @@ def _make_layer(cls: Any, **changes: Any) -> tuple[Any, BertConfig]:
         all(hasattr(attention, name) for name in ("query", "key", "value", "output")),
         "There must be self.attention = MultiHeadSelfAttention(config).",
         given=GIVEN,
+        likely="another name, or another class: it has query, key, value and output",
     )
     _linear(module, "intermediate", 12, 20, GIVEN)
     _linear(module, "output", 20, 12, GIVEN)
@@ -372,6 +386,7 @@ def _make_layer(cls: Any, **changes: Any) -> tuple[Any, BertConfig]:
     expect(
         module.attention_norm is not module.output_norm,
         "One norm serves both places.",
+        given=GIVEN,
         likely="self.output_norm = self.attention_norm; make two, each with a scale "
         "and a shift of its own",
     )
@@ -477,16 +492,19 @@ def _layer_padding(module: Any, oracle: Any) -> None:
 def _layer_gradient(module: Any, oracle: Any) -> None:
     x = torch.randn(2, 3, 12, requires_grad=True)
     same = x.detach().clone().requires_grad_()
+    given = f"{GIVEN}, x of shape (2, 3, 12), which asks for a gradient"
     result = module(x)
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
+        given=given,
         likely="detach, .data or torch.no_grad; stay with tensors",
     )
     result.sin().sum().backward()
     expect(
         x.grad is not None,
         "No gradient reaches x.",
+        given=given,
         likely="detach, .data or torch.no_grad on the way",
     )
     oracle(same).sin().sum().backward()
@@ -503,6 +521,7 @@ def _layer_gradient(module: Any, oracle: Any) -> None:
             expect(
                 grad is not None,
                 f"No gradient reaches {name}.{part}.",
+                given=given,
                 likely="detach, .data or torch.no_grad on the way",
             )
             expect_close(
@@ -611,11 +630,12 @@ def _dropout_between(cls: Any) -> None:
 @exercise("4.5")
 def check_layer_parameters(layer_parameters: Any) -> None:
     """The number of parameters of one layer."""
-    D, width = 6, 11
+    D, width, given = 6, 11, "D = 6, F = 11"
     got = layer_parameters(D, width)
     expect(
         got is not None,
         "A number must come back, and nothing did.",
+        given=given,
         likely="there is no return statement",
     )
     attention, widen, narrow, norms = 4 * 42, 77, 72, 24
@@ -642,10 +662,14 @@ def check_layer_parameters(layer_parameters: Any) -> None:
     if not isinstance(got, bool) and got != right:
         raise Wrong(
             "The number is wrong.",
-            given="D = 6, F = 11",
+            given=given,
             yours=show(got),
             expected=str(right),
-            likely=next((why for n, why in mistakes.items() if n == got), ""),
+            likely=next(
+                (why for n, why in mistakes.items() if n == got),
+                "count part by part, weights and biases: four layers of attention, two "
+                "of the network, two norms",
+            ),
         )
     for D, width in [(768, 3072), (256, 1024), (10, 6), (8, 8)]:
         layer = nn.TransformerEncoderLayer(D, 1, width, device="meta")

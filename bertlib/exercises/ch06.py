@@ -184,8 +184,10 @@ def check_scores(scores: Any) -> None:
         isinstance(result, tuple | list) and len(result) == 2,
         "Two things must come back: perplexity and accuracy.",
         given=given,
-        yours=show(result),
-        likely="" if result is not None else "there is no return statement",
+        yours=_things(result),
+        likely="return perplexity, accuracy: both, in this order"
+        if result is not None
+        else "there is no return statement",
     )
     expect_close(
         _number(result[0]),
@@ -203,8 +205,16 @@ def check_scores(scores: Any) -> None:
             "the two results are swapped": torch.tensor(1 / 3),
             "the exponential of minus the loss": torch.tensor(1 / 7),
         },
+        likely="the perplexity is e to the power of the mean loss, over the labelled "
+        "positions",
     )
     _scores_by_hand(scores)
+
+
+def _things(result: Any) -> str:
+    """What came back, each of several things by itself."""
+    several = isinstance(result, tuple | list)
+    return "; ".join(show(x) for x in result) if several else show(result)
 
 
 def _number(x: Any) -> Any:
@@ -238,6 +248,8 @@ def _scores_by_hand(scores: Any) -> None:
             "label 0 was left out": each[[0, 2]].mean().exp(),
             "this is the loss": each.mean(),
         },
+        likely="the perplexity is e to the power of the mean loss, over the labelled "
+        "positions",
     )
     expect_close(
         accuracy,
@@ -385,6 +397,7 @@ def _head_table(head: Any) -> None:
     expect(
         first.requires_grad,
         "The result has lost its gradient.",
+        given="D = 6, V = 11, hidden (2, 6) and table (11, 6) with requires_grad",
         likely="detach, .data or torch.no_grad",
     )
     (first * torch.randn(2, 11)).sum().backward()
@@ -398,6 +411,7 @@ def _head_table(head: Any) -> None:
     expect(
         hidden.grad is not None and bool(hidden.grad.ne(0).any()),
         "No gradient reaches the vectors that came in.",
+        given="D = 6, V = 11, hidden (2, 6), a loss over the logits, backward",
         likely="detach or .data",
     )
     with torch.no_grad():
@@ -421,11 +435,11 @@ def check_gather(gather_masked: Any) -> None:
     hidden = torch.arange(24.0).view(2, 4, 3).requires_grad_()
     labels = torch.tensor([[-100, 5, -100, 0], [7, -100, -100, -100]])
     given = f"hidden (2, 4, 3), labels {labels.tolist()}"
-    vectors, targets = _pair(call(gather_masked, hidden, labels), given)
+    vectors, targets = _pair(call(gather_masked, hidden, labels), FOUND, given)
     flat = hidden.detach().flatten(0, 1)
     kept = flat[[1, 3, 4]]
     # Filled with 0 where there is no label: the shape gives such answers away.
-    likely = ""
+    likely = "those where labels != -100, row by row"
     if isinstance(vectors, Tensor) and vectors.shape == hidden.shape:
         likely = "the positions without a label were set to 0; they must be left out"
     elif isinstance(vectors, Tensor) and len(vectors) == 2:
@@ -461,24 +475,31 @@ def check_gather(gather_masked: Any) -> None:
         },
         likely="label 0 was left out"
         if isinstance(targets, Tensor) and len(targets) == 2
-        else "",
+        else "the labels at the places of the vectors, in the same order",
     )
     expect(
         targets.dtype == torch.int64,
         "The labels that come back must be int64.",
         given=given,
         yours=str(targets.dtype),
+        likely=".float(), or a new tensor of another dtype; picked out of labels they "
+        "stay int64",
     )
     _gather_edges(gather_masked, hidden, vectors, given)
 
 
-def _pair(result: Any, given: str) -> Any:
+FOUND = "the vectors and their labels"
+
+
+def _pair(result: Any, names: str, given: str) -> Any:
     expect(
         isinstance(result, tuple | list) and len(result) == 2,
-        "Two tensors must come back: the vectors and their labels.",
+        f"Two tensors must come back: {names}.",
         given=given,
-        yours=show(result),
-        likely="there is no return statement" if result is None else "",
+        yours=_things(result),
+        likely="there is no return statement"
+        if result is None
+        else "often one of the two alone, or both put together to one",
     )
     return result
 
@@ -499,9 +520,10 @@ def _gather_edges(gather: Any, hidden: Tensor, vectors: Tensor, given: str) -> N
         want.view(2, 4, 3),
         "The gradient does not find its way back to the labelled positions.",
         given=given,
+        likely="the vectors were multiplied, or only some of them detached",
     )
     empty = torch.full((2, 4), -100)
-    none, nothing = _pair(gather(hidden, empty), "labels that are all -100")
+    none, nothing = _pair(gather(hidden, empty), FOUND, "labels that are all -100")
     expect(
         isinstance(none, Tensor)
         and isinstance(nothing, Tensor)
@@ -511,7 +533,8 @@ def _gather_edges(gather: Any, hidden: Tensor, vectors: Tensor, given: str) -> N
         yours=f"{show(none)}; {show(nothing)}",
         likely="squeeze() drops an axis too many, or torch.stack of an empty list",
     )
-    single, one = _pair(gather(hidden[:1, :1], torch.tensor([[2]])), "one position")
+    alone = gather(hidden[:1, :1], torch.tensor([[2]]))
+    single, one = _pair(alone, FOUND, "one position")
     expect(
         (tuple(single.shape), tuple(one.shape)) == ((1, 3), (1,)),
         "With one label, shapes (1, D) and (1,) must come back.",
@@ -539,7 +562,8 @@ def check_next_sentence(cls: Any) -> None:
     pooled = torch.randn(4, 6)
     labels = torch.tensor([0, 1, -100, 0])
     given = f"D = 6, pooled (4, 6), labels {labels.tolist()}"
-    p, loss = _pair(call(module, pooled, labels), given)
+    names = "the probability that B follows A, and the loss"
+    p, loss = _pair(call(module, pooled, labels), names, given)
     z = F.linear(pooled, layer.weight, layer.bias)
     expect_close(
         p,
@@ -565,7 +589,7 @@ def check_next_sentence(cls: Any) -> None:
         },
         likely="both columns came back; one number for each text is asked for"
         if isinstance(p, Tensor) and p.dim() == 2
-        else "",
+        else "the softmax over the two logits, and of it column 0",
     )
     what = "The loss is wrong."
     loss = _scalar(loss, what, given)
@@ -575,7 +599,8 @@ def check_next_sentence(cls: Any) -> None:
         z, flipped
     ).mean()
     want = _long_way(z, labels).mean()
-    expect_close(loss, want, what, given=given, mistakes=known)
+    likely = "the mean loss of the two logits, over the texts that have a label"
+    expect_close(loss, want, what, given=given, mistakes=known, likely=likely)
     _both_labels_teach(module, layer, pooled)
 
 
@@ -646,6 +671,10 @@ def check_pretraining(cls: Any) -> None:
         "self.bert must be a BertModel(config), with its pooler.",
         given=given,
         yours=type(bert).__name__,
+        likely="add_pooling_layer=False: the head of the next sentence reads the "
+        "pooler's vector"
+        if hasattr(bert, "embeddings")
+        else "another module has this name",
     )
     expect(
         hasattr(head, "dense") and hasattr(head, "bias"),
@@ -681,8 +710,10 @@ def check_pretraining(cls: Any) -> None:
         isinstance(result, tuple | list) and len(result) == 3,
         "Three things must come back: loss, logits, nsp_logits.",
         given=given,
-        yours=show(result),
-        likely="there is no return statement" if result is None else "",
+        yours=_things(result),
+        likely="there is no return statement"
+        if result is None
+        else "return loss, logits, nsp_logits",
     )
     _pretraining_values(model, layer, batch, result, given)
 
@@ -720,7 +751,9 @@ def _pretraining_values(
     keep = labels != -100
     no_mask, no_mask_pair = run(ids, None, kinds)
     no_kinds, no_kinds_pair = run(ids, mask, None)
-    likely = ""
+    likely = (
+        "self.predictions gets the vectors of the labelled positions, and the table"
+    )
     if isinstance(logits, Tensor) and logits.dim() == 3:
         likely = "logits at all positions; only the labelled ones are asked for"
     expect_close(
@@ -753,6 +786,7 @@ def _pretraining_values(
             "these are probabilities": pair.softmax(-1),
             "a tanh too many: the pooler has one already": layer(pooled.tanh()),
         },
+        likely="self.seq_relationship gets the pooler's vector, as it is",
     )
     words = _long_way(full, labels).mean()
     texts = _long_way(pair, follows).mean()

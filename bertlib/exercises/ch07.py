@@ -149,7 +149,9 @@ def check_corrupt(corrupt: Any) -> None:
         isinstance(result, tuple | list) and len(result) == 2,
         f"Two tensors must come back, (shown, labels), not {type(result).__name__}.",
         given=given,
-        likely="there is no return statement" if result is None else "",
+        likely="there is no return statement"
+        if result is None
+        else "return shown, labels",
     )
     shown, labels = result
     true_labels = torch.tensor([[7, 8, 9, 10, -100, -100]])
@@ -177,6 +179,7 @@ def check_corrupt(corrupt: Any) -> None:
                 chosen, -100, ids
             ),
         },
+        likely="the true id where a token was chosen, -100 elsewhere",
     )
     expect_close(
         shown,
@@ -200,6 +203,8 @@ def check_corrupt(corrupt: Any) -> None:
                 [[4, 0, 9, 4, 11, 12]]
             ),
         },
+        likely="of the chosen: below 0.8 mask_id, from there to 0.9 the whole part of "
+        "pick * V, above it the token itself",
     )
     for name, got in (("shown", shown), ("labels", labels)):
         expect(
@@ -241,13 +246,15 @@ def _corrupt_edges(corrupt: Any) -> None:
                 [[0, 7], [998, 4]]
             ),
         },
+        likely="0.8 itself is random, 0.9 itself stays, and an id is from 0 to V - 1",
     )
     nothing = ~everything
     shown, labels = call(corrupt, ids, nothing, fate, pick, 1000, 4)
-    expect_close(shown, ids, "Nothing is chosen, and yet something changes.")
-    expect_close(
-        labels, torch.full((2, 2), -100), "Nothing is chosen, and yet something asked."
-    )
+    given, likely = "ids all 7, chosen all False", "fate and pick count where chosen"
+    what = "Nothing is chosen, and yet something changes."
+    expect_close(shown, ids, what, given=given, likely=likely)
+    what, none = "Nothing is chosen, and yet something asked.", ids * 0 - 100
+    expect_close(labels, none, what, given=given, likely="-100 where nothing is chosen")
 
 
 def _words(tokens: list[str], scores: list[float], n: int) -> list[int]:
@@ -285,6 +292,8 @@ def check_words(choose: Any) -> None:
             (0, 3, 5, 8): "[CLS] and [SEP] are chosen, and single pieces are",
             (0, 5, 6, 8): "[CLS] and [SEP] are chosen; they are never asked",
             (2, 5): "only the first piece of each word is given; all pieces are asked",
+            (2, 3, 4, 7): "the score of a word is that of its first piece, and not the "
+            "mean, the sum, the highest or the last of all",
             (1, 2, 3): "the order of the scores is turned round: lowest first",
             (1, 4, 7): "the order of the scores is turned round: lowest first",
             (1, 2, 3, 4): "the words are taken from left to right; their scores decide",
@@ -368,7 +377,11 @@ def _words_case(
         raise Wrong(what, given=given, likely="there is no return statement")
     got = [int(i) for i in got]
     want = _words(tokens, scores, n)
-    likely = mistakes.get(tuple(sorted(got)), "")
+    likely = mistakes.get(
+        tuple(sorted(got)),
+        "the score of a word is that of its first piece; from the lowest score up, "
+        "each word is taken that still fits, whole",
+    )
     if sorted(got) == want and got != want:
         likely = "the places are right; sort them"
     expect(
@@ -523,7 +536,7 @@ def check_collate(collate: Any) -> None:
         },
         likely="rows are cut to the shortest; pad to the longest"
         if isinstance(ids, Tensor) and ids.shape[-1] == 3
-        else "",
+        else "each row, and then pad_id as far as the longest row reaches",
     )
     expect_close(
         mask,
@@ -534,6 +547,7 @@ def check_collate(collate: Any) -> None:
             "the mask is upside down: True is a token, False is padding": ~true_mask,
             "everything is looked at, padding too": torch.ones(3, 6).bool(),
         },
+        likely="True for as many places as the row has tokens, then False",
     )
     true_segments = torch.tensor([[0] * 6, [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 0]])
     expect_close(
@@ -554,6 +568,7 @@ def check_collate(collate: Any) -> None:
                 [[0] * 6, [0, 0, 0, 0, 1, 1], [0] * 6]
             ),
         },
+        likely="1 from place `first` to the last token of the row, 0 elsewhere",
     )
     for name, x, dtype in (
         ("input_ids", ids, torch.int64),
@@ -578,6 +593,7 @@ def check_collate(collate: Any) -> None:
                 [[2, 8, 1, 3], [2, 3, 0, 0]]
             )
         },
+        likely="what stands behind the end of a row is pad_id",
     )
     expect_close(
         mask,
@@ -588,11 +604,15 @@ def check_collate(collate: Any) -> None:
             "the mask comes from input_ids != pad_id, so a token is hidden": ids != 1,
             "the mask comes from input_ids != 0, so padding is looked at": ids != 0,
         },
+        likely="the length of a row says where its padding begins, not the ids",
     )
     given = "the single row [2 5 3], 3"
     ids, mask, segments = _collated(collate, [([2, 5, 3], 3)], 0, given)
-    expect_close(ids, torch.tensor([[2, 5, 3]]), "A single row is wrong.", given=given)
-    expect(bool(mask.all()), "The mask of a single row hides tokens.", given=given)
+    likely = "a single row has no padding, and is still a batch: shape (1, 3)"
+    what, want = "A single row is wrong.", torch.tensor([[2, 5, 3]])
+    expect_close(ids, want, what, given=given, likely=likely)
+    what = "The mask of a single row hides tokens."
+    expect(bool(mask.all()), what, given=given, likely=likely)
 
 
 def _collated(collate: Any, rows: Any, pad: int, given: str) -> tuple[Any, Any, Any]:
@@ -608,7 +628,9 @@ def _collated(collate: Any, rows: Any, pad: int, given: str) -> tuple[Any, Any, 
         isinstance(result, tuple | list) and len(result) == 3,
         f"Three tensors must come back, not {type(result).__name__}.",
         given=given,
-        likely="there is no return statement" if result is None else "",
+        likely="there is no return statement"
+        if result is None
+        else "return input_ids, attention_mask, token_type_ids",
     )
     for x in result:
         expect_tensor(x, "Three tensors must come back.", given=given)
@@ -626,6 +648,7 @@ def check_buckets(buckets: Any) -> None:
     expect(
         lengths == before,
         "Your function changes the list of lengths.",
+        given=given,
         likely="sort() on lengths; sort row numbers instead",
     )
     rows = [i for batch in batches for i in batch]
@@ -648,6 +671,10 @@ def check_buckets(buckets: Any) -> None:
         "The batches have the wrong size; one may be smaller, the others hold 16.",
         given=given,
         yours=f"{len(batches)} batches of {sizes[0]} to {sizes[-1]} rows",
+        likely="batch_size was taken for the number of batches; it is that of the rows "
+        "in each"
+        if len(batches) == 16
+        else "cut the sorted rows at every 16th; what is left makes the last batch",
     )
     places = sum(len(b) * max(lengths[i] for i in b) for b in batches)
     share = 1 - sum(lengths) / places
@@ -764,6 +791,7 @@ def check_rows(my_rows: Any) -> None:
                 one == two or rows_ != others,
                 f"Seed {one[0]}, epoch {one[1]} has the order of seed {two[0]}, "
                 f"epoch {two[1]}.",
+                given="n 50, rank 0, world_size 1",
                 likely="seed + epoch or seed * epoch mixes the two up; give both "
                 "numbers to the generator, as a list",
             )
@@ -775,7 +803,11 @@ _KEYS = ((0, 0), (0, 1), (1, 0), (1, 2), (2, 1), (0, 3), (3, 0), (2, 2), (1, 4),
 def _row_list(my_rows: Any, *inputs: int) -> list[int]:
     result = my_rows(*inputs)
     if result is None:
-        raise Wrong("No rows come back.", likely="there is no return statement")
+        raise Wrong(
+            "No rows come back.",
+            given="n {}, seed {}, epoch {}, rank {}, world_size {}".format(*inputs),
+            likely="there is no return statement",
+        )
     return [int(i) for i in result]
 
 
@@ -795,35 +827,16 @@ def _read_cases(read: Any, folder: Path) -> None:
         given = f"tokens {tokens}, ends {ends}, k {k}"
         got = read(path, ends, k)
         if got is None:
-            raise Wrong("Nothing comes back.", likely="there is no return statement")
-        likely = ""
+            likely = "there is no return statement"
+            raise Wrong("Nothing comes back.", given=given, likely=likely)
         numbers = [int(i) for i in got]
-        if k == 0 and numbers != tokens[:3] and not numbers:
-            likely = "for k = 0, ends[k - 1] is the *last* end; the start is 0"
-        elif numbers == tokens[ends[k] : ends[k + 1] if k + 1 < 4 else None]:
-            likely = "this is sentence k + 1: ends[k] is where sentence k ends"
-        elif any(i < 0 for i in numbers):
-            likely = 'signed numbers; "<u2" is unsigned'
-        elif (
-            numbers
-            == [int.from_bytes(i.to_bytes(2, "little"), "big") for i in tokens][
-                start : ends[k]
-            ]
-        ):
-            likely = 'the bytes are read in the wrong order; "<u2", not ">u2"'
-        elif len(numbers) == 2 * (ends[k] - start) and max(numbers, default=0) < 256:
-            likely = "bytes came back; two of them make one id"
-        elif numbers == tokens[start : ends[k] - 1]:
-            likely = "the last token is missing: ends[k] is the first place after it"
-        elif numbers == tokens[start : ends[k] + 1]:
-            likely = "one token too many: ends[k] is the first place after it"
         expect(
             numbers == tokens[start : ends[k]],
             f"Sentence {k} is wrong.",
             given=given,
             yours=str(numbers),
             expected=str(tokens[start : ends[k]]),
-            likely=likely,
+            likely=_misread(numbers, tokens, start, ends, k),
         )
         expect(
             isinstance(got, list) and all(type(i) is int for i in got),
@@ -837,8 +850,40 @@ def _read_cases(read: Any, folder: Path) -> None:
         read(str(path), np.array(ends), 1) == [40_000],
         "A path as str, or ends as an array, gives another result.",
         given=f"tokens {tokens}, ends as an array, k 1",
+        likely="often a test of the kind of path or ends: a str is a path, too, and an "
+        "array may be ends",
     )
     _read_large(read, folder / "large.tokens")
+
+
+def _misread(
+    numbers: list[int], tokens: list[int], start: int, ends: list[int], k: int
+) -> str:
+    """The mistake that reads these numbers for sentence k."""
+    right, data = (
+        tokens[start : ends[k]],
+        b"".join(i.to_bytes(2, "little") for i in tokens),
+    )
+    shifted = data[start : start + 2 * len(right)]
+    if k == 0 and not numbers:
+        return "for k = 0, ends[k - 1] is the *last* end; the start is 0"
+    if numbers == tokens[ends[k] : ends[k + 1] if k + 1 < len(ends) else None]:
+        return "this is sentence k + 1: ends[k] is where sentence k ends"
+    if any(i < 0 for i in numbers):
+        return 'signed numbers; "<u2" is unsigned'
+    if numbers == [int.from_bytes(i.to_bytes(2, "little"), "big") for i in right]:
+        return 'the bytes are read in the wrong order; "<u2", not ">u2"'
+    if numbers == [
+        a + 256 * b for a, b in zip(shifted[::2], shifted[1::2], strict=True)
+    ]:
+        return "a place in a file counts bytes, and a token has two: 2 * ends[k - 1]"
+    if len(numbers) == 2 * len(right) and max(numbers, default=0) < 256:
+        return "bytes came back; two of them make one id"
+    if numbers == right[:-1]:
+        return "the last token is missing: ends[k] is the first place after it"
+    if numbers == tokens[start : ends[k] + 1]:
+        return "one token too many: ends[k] is the first place after it"
+    return "often tokens and bytes are mixed up: ends counts tokens, of two bytes each"
 
 
 def _read_large(read: Any, path: Path) -> None:

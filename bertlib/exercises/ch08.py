@@ -423,11 +423,15 @@ def _one_clip(clip: Any, gradients: list[Tensor], limit: float, given: str) -> N
             given=given,
             likely="clip_grad_norm_, mul_ or *= works in place; return new tensors",
         )
-    if not isinstance(result, tuple | list) or len(result) != 2:
+    several = isinstance(result, tuple | list)
+    if not several or len(result) != 2:
         raise Wrong(
             "Two things must come back: the list of clipped gradients, and the norm.",
             given=given,
-            likely="there is no return statement" if result is None else "",
+            yours="; ".join(map(show, result)) if several else show(result),
+            likely="there is no return statement"
+            if result is None
+            else "return clipped, norm",
         )
     clipped, norm = result
     norm = number_in(norm, "The norm.", given)
@@ -454,13 +458,14 @@ def _one_clip(clip: Any, gradients: list[Tensor], limit: float, given: str) -> N
             expected=show(right),
             likely=next(
                 (w for n, w in guesses.items() if math.isclose(n, norm, rel_tol=1e-4)),
-                "",
+                "one root, of the squares of all entries of all tensors added up",
             ),
         )
     expect(
         isinstance(clipped, list | tuple) and len(clipped) == len(kept),
         "There must be one clipped tensor for each gradient.",
         given=given,
+        likely="the tensors were put together to one, or only some were appended",
     )
     _clipped_parts(list(clipped), kept, [p.grad for p in parameters], limit, given)
 
@@ -611,6 +616,7 @@ def _one_accumulation(
         expect(
             torch.equal(p, old),
             "The weights have changed.",
+            given=given,
             likely="an optimizer step, or p.data: only gradients are asked for",
         )
     _compare_gradients(_gradients(model), right, wrong, given)

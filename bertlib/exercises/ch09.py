@@ -69,7 +69,8 @@ def check_layer_flops(layer_flops: Any) -> None:
         "width": four + wide + 12 * scores,
     }
     got = layer_flops(B, T, D, width)
-    expect_number(got, right, "The number is wrong.", given, mistakes)
+    likely = "a layer has eight products; one of (n, k) by (k, m) takes 2 n k m FLOPs"
+    expect_number(got, right, "The number is wrong.", given, mistakes, likely)
     for sizes in [(1, 1, 4, 4), (3, 8, 4, 16), (1, 32, 8, 6), (4, 2, 10, 40)]:
         expect_number(
             layer_flops(*sizes),
@@ -77,6 +78,7 @@ def check_layer_flops(layer_flops: Any) -> None:
             "The number is right for the first sizes, and wrong here.",
             "B = {}, T = {}, D = {}, F = {}".format(*sizes),
             {},
+            "often a number that holds for the first sizes only; use B, T, D and F",
         )
 
 
@@ -282,19 +284,23 @@ def check_rows_of(rows_of: Any) -> None:
 class _Wires:
     """Carries what is sent to the next rank, and writes down who sent what."""
 
-    def __init__(self, W: int) -> None:
-        self.W, self.sent = W, [0] * W
+    def __init__(self, W: int, given: str) -> None:
+        self.W, self.given, self.sent = W, given, [0] * W
         self.sizes: set[tuple[int, ...]] = set()
 
     def send(self, rank: int, x: Tensor) -> Tensor:
         if not (isinstance(rank, int) and 0 <= rank < self.W):
             raise Wrong(
                 f"send was called for rank {rank!r}; the ranks are 0 to {self.W - 1}.",
-                likely="an index that runs over the end; take it modulo W",
+                given=self.given,
+                likely="an index that runs over the end; take it modulo W"
+                if isinstance(rank, int)
+                else "the number of the rank that sends comes first, then the chunk",
             )
         if not isinstance(x, Tensor):
             raise Wrong(
                 f"send was given {type(x).__name__}; it carries one chunk, a tensor.",
+                given=self.given,
                 likely="parts[r] is all chunks of rank r; parts[r][c] is one",
             )
         self.sent[rank] += 1
@@ -310,7 +316,7 @@ def check_ring_all_reduce(ring_all_reduce: Any) -> None:
         before = [[chunk.clone() for chunk in rank] for rank in parts]
         sums = [torch.stack([p[c] for p in before]).sum(0) for c in range(W)]
         given = f"{W} ranks, {W} chunks of 3 numbers on each"
-        wires = _Wires(W)
+        wires = _Wires(W, given)
         result = ring_all_reduce(parts, wires.send)
         got = result
         expect(
@@ -324,6 +330,7 @@ def check_ring_all_reduce(ring_all_reduce: Any) -> None:
                 isinstance(got[rank], list | tuple) and len(got[rank]) == W,
                 f"Rank {rank} must have {W} chunks in the end.",
                 given=given,
+                likely="in the end each rank has all the sums, not its own chunk alone",
             )
         finished = [
             sum(torch.allclose(p[c], sums[c], atol=1e-4) for c in range(W)) for p in got

@@ -104,10 +104,17 @@ def _expect_array(got: Any, name: str, path: Path, more: str = "") -> None:
         likely="there is no return statement",
     )
     if isinstance(got, Tensor):
-        raise Wrong("A NumPy array must come back, not a torch tensor.", given=given)
+        raise Wrong(
+            "A NumPy array must come back, not a torch tensor.",
+            given=given,
+            likely="torch.tensor or torch.from_numpy at the end; leave them out",
+        )
     if not isinstance(got, np.ndarray | np.generic):
         raise Wrong(
-            f"A NumPy array must come back, not {type(got).__name__}.", given=given
+            f"A NumPy array must come back, not {type(got).__name__}.",
+            given=given,
+            likely="often the bytes themselves, or a list; np.frombuffer makes an "
+            "array of bytes",
         )
     expect(
         got.dtype == want.dtype,
@@ -175,7 +182,7 @@ def _misread(got: np.ndarray, want: np.ndarray, path: Path, name: str) -> str:
         return "the bytes of each number were read in the wrong order"
     if np.array_equal(got, want.ravel().reshape(want.shape, order="F")):
         return "numbers lie row after row (order='C')"
-    return ""
+    return "the tensor's own bytes lie from 8 + length + begin to 8 + length + end"
 
 
 def _expect_key_error(read_tensor: Any, path: Path, name: str) -> None:
@@ -338,25 +345,29 @@ def _entries(**more: Tensor) -> dict[str, Tensor]:
     return entries | {name.replace("__", "."): t for name, t in more.items()}
 
 
-def _fill(fill_model: Any, model: nn.Module, entries: dict[str, Tensor]) -> Any:
+def _fill(
+    fill_model: Any, model: nn.Module, entries: dict[str, Tensor], given: str
+) -> Any:
     """What comes back; entries must be left as they were."""
-    given = dict(entries)
+    handed = dict(entries)
     try:
-        got = fill_model(model, given)
+        got = fill_model(model, handed)
     except RuntimeError as error:
         if "loading state_dict" not in str(error):
             raise
         raise Wrong(
             f"Your code raised RuntimeError: {error}",
+            given=given,
             likely="strict=False does not forgive another shape: take mis-shaped "
             "entries out first"
             if "size mismatch" in str(error)
             else "strict=True refuses at the first name that differs",
         ) from error
     expect(
-        given.keys() == entries.keys(),
+        handed.keys() == entries.keys(),
         "Your function takes entries out of the dict that it was given.",
-        likely="pop on entries; work on dict(entries)",
+        given=given,
+        likely="pop or del on entries; work on dict(entries)",
     )
     return got
 
@@ -366,15 +377,14 @@ def check_fill_model(fill_model: Any) -> None:
     """What is copied, what stays, and what is said about it."""
     model, entries = _Small(), _entries()
     ids = {name: id(p) for name, p in model.named_parameters()}
-    _expect_lists(
-        _fill(fill_model, model, entries), ([], [], []), "entries that all fit"
-    )
+    given = "entries that all fit"
+    _expect_lists(_fill(fill_model, model, entries, given), ([], [], []), given)
     for name, tensor in sorted(model.state_dict().items()):
         expect_close(
             tensor,
             entries[name],
             f"{name} does not hold the entry of the file.",
-            given="entries that all fit",
+            given=given,
             likely="scale is a buffer: named_parameters() does not list it"
             if name == "scale"
             else "nothing was copied into the model itself",
@@ -382,6 +392,7 @@ def check_fill_model(fill_model: Any) -> None:
     expect(
         ids == {name: id(p) for name, p in model.named_parameters()},
         "A parameter was replaced by another object.",
+        given=given,
         likely="an assignment instead of copy_; an optimizer made before holds the old "
         "parameter, and trains that",
     )
@@ -393,27 +404,31 @@ def check_fill_model(fill_model: Any) -> None:
     expect(
         not shared,
         f"{', '.join(shared)} shares its memory with the entry.",
+        given=given,
         likely="`p.data = entry` instead of copy_: training changes what was loaded",
     )
 
     model = _Small()
     entries = _entries(three__weight=torch.ones(2), TWO__bias=torch.ones(2))
     del entries["two.bias"], entries["one.weight"]
-    got = _fill(fill_model, model, entries)
+    given = "entries without one.weight and two.bias, with TWO.bias and three.weight"
+    got = _fill(fill_model, model, entries, given)
     lists = [["one.weight", "two.bias"], ["TWO.bias", "three.weight"], []]
-    _expect_lists(got, lists, "one.weight and two.bias are not there, two others are")
+    _expect_lists(got, lists, given)
     for name in ("one.weight", "two.bias"):
         expect_close(
             model.state_dict()[name],
             torch.full_like(model.state_dict()[name], 7.0),
             f"{name} is missing, and did not keep its value.",
-            given="all parameters were 7 before",
+            given=f"{given}; all parameters were 7 before",
+            likely="a parameter without an entry was written to, often with zeros or "
+            "fresh numbers; pass it over",
         )
     expect_close(
         model.one.bias,
         entries["one.bias"],
         "one.bias fits, and was not copied.",
-        given="entries of which two are missing",
+        given=given,
         likely="the function gives up at the first difference",
     )
     _check_shapes(fill_model)
@@ -425,9 +440,8 @@ def _check_shapes(fill_model: Any) -> None:
         model = _Small()
         entries = _entries(one__weight=torch.ones(shape))
         given = f"one.weight is {shape} in the file and (4, 3) in the model"
-        _expect_lists(
-            _fill(fill_model, model, entries), ([], [], ["one.weight"]), given
-        )
+        got = _fill(fill_model, model, entries, given)
+        _expect_lists(got, ([], [], ["one.weight"]), given)
         expect_close(
             model.one.weight,
             torch.full((4, 3), 7.0),
@@ -440,28 +454,28 @@ def _check_shapes(fill_model: Any) -> None:
     entries["one.weight"] = torch.ones(4, 5)
     del entries["two.bias"]
     entries["extra"] = torch.ones(1)
-    _expect_lists(
-        _fill(fill_model, model, entries),
-        (["two.bias"], ["extra"], ["one.weight"]),
-        "one of each kind",
-    )
+    given = "two.bias is not there, extra is, and one.weight is (4, 5), not (4, 3)"
+    got = _fill(fill_model, model, entries, given)
+    _expect_lists(got, (["two.bias"], ["extra"], ["one.weight"]), given)
 
 
 def _check_numbers(fill_model: Any) -> None:
     model = _Small()
     entries = {name: tensor.half() for name, tensor in _entries().items()}
-    _expect_lists(_fill(fill_model, model, entries), ([], [], []), "a file in float16")
+    given = "entries in float16 that all fit"
+    _expect_lists(_fill(fill_model, model, entries, given), ([], [], []), given)
     kinds = {tensor.dtype for tensor in model.state_dict().values()}
     expect(
         kinds == {torch.float32},
         "The model was float32 before, and now some of it is float16.",
-        given="a file in float16",
+        given=given,
         likely="the entry itself was put in; copy_ converts",
     )
     out = model(torch.ones(1, 3)).sum()
     expect(
         all(p.requires_grad and p.is_leaf for p in model.parameters()),
         "A parameter of the model cannot be trained any more.",
+        given=given,
         likely="requires_grad was switched off, or the copy was made part of a "
         "computation; work on model.state_dict(), or under torch.no_grad()",
     )
@@ -470,6 +484,7 @@ def _check_numbers(fill_model: Any) -> None:
     expect(
         gradient is not None and bool(gradient.abs().sum() > 0),
         "After filling, no gradient reaches the parameters.",
+        given=f"{given}; model(ones of shape (1, 3)).sum().backward()",
     )
 
 
@@ -481,13 +496,22 @@ def _expect_lists(got: Any, want: Sequence[list[str]], given: str) -> None:
         likely="there is no return statement",
     )
     if not isinstance(got, tuple | list) or len(got) != 3:
-        raise Wrong("Three lists must come back, as a tuple.", given=given)
+        raise Wrong(
+            "Three lists must come back, as a tuple.",
+            given=given,
+            likely="return missing, unexpected, mis_shaped; empty lists, too",
+        )
     names = ("missing", "unexpected", "mis_shaped")
     mine = [sorted(x) for x in got]
     for name, yours, right in zip(names, mine, want, strict=True):
         if yours == sorted(right):
             continue
-        likely = ""
+        likely = (
+            "missing: the model's names without an entry; unexpected: entries that "
+        )
+        likely += (
+            "the model has no name for; mis_shaped: the names in both, of two shapes"
+        )
         if mine[:2] == [sorted(want[1]), sorted(want[0])] and mine[0] + mine[1]:
             likely = "missing and unexpected changed places: the model decides"
         elif want[2] and want[2][0] in mine[0] + mine[1]:
@@ -765,12 +789,18 @@ def check_pool_texts(pool_texts: Any) -> None:
             .amax(dim=1),
         },
     }
+    usual = {
+        "cls": "the vector of the first token of each text, as it is",
+        "mean": "the sum of the vectors of the tokens, divided by their number",
+        "max": "the largest number of each column, among the tokens of a text",
+    }
     for how, right in want.items():
         for kind in (mask, mask.bool()):
             got = call(pool_texts, hidden, kind, how)
             what = f"how = {how!r}: the vectors are wrong."
             where = f"{given}; the mask is {str(kind.dtype)[6:]}"
-            expect_close(got, right, what, given=where, mistakes=mistakes[how])
+            known, likely = mistakes[how], usual[how]
+            expect_close(got, right, what, given=where, mistakes=known, likely=likely)
     _check_padding(pool_texts)
     _check_gradient(pool_texts)
 
@@ -806,13 +836,15 @@ def _check_padding(pool_texts: Any) -> None:
 
 def _check_gradient(pool_texts: Any) -> None:
     mask = torch.tensor([[True, True, False, False]])
+    given = "hidden (1, 4, 3) with requires_grad; the last 2 of the 4 are padding"
     for how in ("cls", "mean", "max"):
         hidden = torch.randn(1, 4, 3).requires_grad_()
         got = pool_texts(hidden, mask, how)
-        expect_tensor(got, f"how = {how!r}.")
+        expect_tensor(got, f"how = {how!r}.", given=given)
         expect(
             got.requires_grad,
             f"how = {how!r}: the gradient is lost.",
+            given=given,
             likely="a detour through numpy or .detach(), or @torch.no_grad()",
         )
         got.sum().backward()
@@ -820,7 +852,9 @@ def _check_gradient(pool_texts: Any) -> None:
         expect(
             float(hidden.grad[:, 2:].abs().sum()) == 0,
             f"how = {how!r}: padding gets a gradient.",
-            given="T = 4, of which the last 2 are padding",
+            given=given,
+            likely="padding takes part, with a weight or a value that changes nothing "
+            "here",
         )
 
 
@@ -832,12 +866,11 @@ def check_nearest_texts(nearest_texts: Any) -> None:
     """Order, scores, lengths, zeros and a k that is too large."""
     query = torch.tensor([2.0, 0.0])
     table = torch.tensor([[0.0, 1.0], [0.3, 0.0], [3.0, 4.0], [-5.0, 0.0], [4.0, 3.0]])
-    given = (
-        f"query {query.tolist()}, table {table.tolist()}; the cosines are 0, 1, 0.6, "
-        "-1, 0.8"
-    )
+    aside = "the cosines are 0, 1, 0.6, -1, 0.8"
+    given = f"query {show(query)}, table {show(table)}; {aside}"
     got = call(nearest_texts, query, table, 3)
-    _expect_nearest(got, [1, 4, 2], [1.0, 0.8, 0.6], given, query, table)
+    where = f"{given}; k = 3"
+    _expect_nearest(got, [1, 4, 2], [1.0, 0.8, 0.6], where, query, table)
     got = call(nearest_texts, query, table, 9)
     _expect_nearest(
         got,
@@ -849,7 +882,9 @@ def check_nearest_texts(nearest_texts: Any) -> None:
     )
     for size in (1e-3, 1e3):
         got = call(nearest_texts, query * size, table * size, 2)
-        where = f"the same, every number times {size}"
+        where = (
+            f"query {show(query * size)}, table {show(table * size)}; {aside}; k = 2"
+        )
         _expect_nearest(got, [1, 4], [1.0, 0.8], where, query, table)
     zeros = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     got = call(nearest_texts, query, zeros, 3)
@@ -886,7 +921,11 @@ def _expect_nearest(
         likely="there is no return statement",
     )
     if not isinstance(got, tuple | list) or len(got) != 2:
-        raise Wrong("Two things must come back: places and scores.", given=given)
+        raise Wrong(
+            "Two things must come back: places and scores.",
+            given=given,
+            likely="return places, scores",
+        )
     mine = torch.as_tensor(got[0])
     if mine.is_floating_point() and mine.numel() and not bool((mine % 1 == 0).all()):
         raise Wrong(
@@ -900,6 +939,7 @@ def _expect_nearest(
             f"{len(places)} places must come back, in one row; the shape is "
             f"{tuple(mine.shape)}.",
             given=given,
+            likely=_count_mistake(mine, len(places)),
         )
     if mine.tolist() != places:
         raise Wrong(
@@ -930,9 +970,19 @@ def _expect_nearest(
         },
         likely="0/0: a vector of zeros has no direction; its cosine is to be 0"
         if zeros
-        else "",
+        else "often a constant that was added to the lengths: it shows where vectors "
+        "are short; the cosine is the dot product divided by both lengths",
         tol=1e-4,
     )
+
+
+def _count_mistake(mine: Tensor, number: int) -> str:
+    """Why another number of places came back."""
+    if mine.dim() != 1:
+        return "the scores of the rows must have shape (N,) before the best are taken"
+    if len(mine) > number:
+        return "the best k alone, or all where there are fewer: min(k, N)"
+    return "rows were left out: often those with a cosine of 0 or below, or the last"
 
 
 def _search_mistake(

@@ -201,7 +201,11 @@ class _Course:
 
     def train_epoch(self, model: Any) -> None:
         if self.trained == len(self.scores):
-            raise Wrong("train_epoch was called more than `epochs` times.")
+            raise Wrong(
+                "train_epoch was called more than `epochs` times.",
+                given=f"scores by epoch {self.scores}, epochs {len(self.scores)}",
+                likely="the loop ends when patience is over, and also after `epochs`",
+            )
         self.trained += 1
         with torch.no_grad():
             model.weight += 1
@@ -211,6 +215,7 @@ class _Course:
         expect(
             self.trained > 0,
             "The model was measured before it was trained.",
+            given=f"scores by epoch {self.scores}",
             likely="evaluate belongs after train_epoch",
         )
         self.measured += 1
@@ -236,7 +241,9 @@ def _epoch_mistake(number: Any, best: int, run: int, scores: list[float]) -> str
     if number == run:
         return "this is the last epoch that was run, not the best"
     equal = number in range(1, run + 1) and scores[number - 1] == scores[best - 1]
-    return "an equal score is no better one: compare with >" if equal else ""
+    if equal:
+        return "an equal score is no better one: compare with >"
+    return "the first epoch with the highest score of all that were run, from 1"
 
 
 @exercise("11.2")
@@ -288,7 +295,7 @@ def check_keep_best(keep_best: Any) -> None:
             likely=_epoch_mistake(number, best, run, scores),
         )
         weight = int(model.weight.item())
-        likely = ""
+        likely = "copy the weights at each better score, and load the last copy"
         if weight == run:
             likely = (
                 "state_dict() holds the weights, not copies of them: they went on "
@@ -319,6 +326,7 @@ def check_keep_best(keep_best: Any) -> None:
             "Each epoch has to be measured once.",
             given=given,
             yours=f"{course.measured} measurements for {run} epochs",
+            likely="call evaluate once in each epoch, and keep what it returns",
         )
 
 
@@ -328,19 +336,22 @@ def check_keep_best(keep_best: Any) -> None:
 class _Reader:
     """Answers each row by numbers that tell the row; counts the padding."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.calls, self.padding = most, 0, 0
+    def __init__(self, most: int, given: str) -> None:
+        self.most, self.given, self.calls, self.padding = most, given, 0, 0
 
     def __call__(self, rows: Any) -> Tensor:
         expect(
             isinstance(rows, list | tuple) and all(hasattr(r, "__len__") for r in rows),
             "`read` must be given a list of rows.",
-            yours=type(rows).__name__,
-            likely="read([row]) for a single row",
+            given=self.given,
+            yours=f"read({show(rows)})",
+            likely="a row, or numbers of rows, in place of rows; read([row]) for a "
+            "single row",
         )
         expect(
             1 <= len(rows) <= self.most,
             f"`read` was given {len(rows)} rows; a batch has 1 to {self.most}.",
+            given=self.given,
             likely="cut the sorted rows into portions of batch_size",
         )
         self.calls += 1
@@ -361,7 +372,7 @@ def check_read_in_order(read_in_order: Any) -> None:
     given = "rows of lengths [3, 1, 2], batch_size 2"
     want = torch.stack([_answer(row) for row in rows])
     order = [1, 2, 0]
-    reader, copy = _Reader(2), [list(row) for row in rows]
+    reader, copy = _Reader(2, given), [list(row) for row in rows]
     got = call(read_in_order, rows, reader, 2)
     expect(
         rows == copy,
@@ -383,12 +394,13 @@ def check_read_in_order(read_in_order: Any) -> None:
             "put back the wrong way round: answer j belongs to row order[j], so it is "
             "result[order] = answers, not answers[order]": want[order][order],
         },
+        likely="the answer that was read j-th belongs to row order[j]",
     )
     torch.manual_seed(0)
     lengths = torch.randint(1, 60, (23,)).tolist()
     rows = [[7 * i + 1] * n for i, n in enumerate(lengths)]
     given = "23 rows of 1 to 59 tokens, batch_size 4"
-    want, reader = torch.stack([_answer(row) for row in rows]), _Reader(4)
+    want, reader = torch.stack([_answer(row) for row in rows]), _Reader(4, given)
     got = read_in_order(rows, reader, 4)
     if isinstance(got, list | tuple) and got and isinstance(got[0], Tensor):
         got = torch.stack([*got])
@@ -406,12 +418,14 @@ def check_read_in_order(read_in_order: Any) -> None:
         given=given,
         yours=f"{reader.calls} calls of read",
         expected="6: five batches of 4 rows and one of 3",
+        likely="the batches are not full: often one row at a time, or only rows of the "
+        "same length together",
     )
-    best = _Reader(4)
+    best = _Reader(4, given)
     ascending = sorted(rows, key=len)
     for at in range(0, 23, 4):
         best(ascending[at : at + 4])
-    other = _Reader(4)
+    other = _Reader(4, given)
     for at in range(0, 23, 4):
         other(ascending[::-1][at : at + 4])
     expect(

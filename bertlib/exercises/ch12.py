@@ -35,7 +35,11 @@ def _expect_list(got: Any, what: str, given: str) -> list[Any]:
     )
     plain = _plain(got)
     if not isinstance(plain, list):
-        raise Wrong(f"{what} must come back, not {type(got).__name__}.", given=given)
+        raise Wrong(
+            f"{what} must come back, not {type(got).__name__}.",
+            given=given,
+            likely="often one of several things, a generator, or a dict",
+        )
     return plain
 
 
@@ -150,7 +154,18 @@ def check_align(align: Any) -> None:
         size = len(ids)
         slid = [_NONE, *labels, *[_NONE] * size][:size]
         slid[-1] = _NONE
+        alike = {
+            which: dict(zip(words[::step], labels[::step], strict=True))
+            for which, step in (("last", 1), ("first", -1))
+        }
         mistakes = {
+            **{
+                f"words that are spelled alike share the label of the {which}; each "
+                "place has its own": _aligned(
+                    words, [own[w] for w in words], lambda y, k, n: _NONE if k else y
+                )[1]
+                for which, own in alike.items()
+            },
             "every piece bears its word's label; only the first does": _aligned(
                 words, labels, lambda y, k, n: y
             )[1],
@@ -181,7 +196,8 @@ def check_align(align: Any) -> None:
                 given=given,
                 yours=show(out),
                 expected=show(right),
-                likely=_named(out, mistakes),
+                likely=_named(out, mistakes)
+                or "label n at the first piece of word n, -100 at every other piece",
             )
     got = _expect_list(
         align(["Venn", "\u200b"], [4, 5], _CUTS.__getitem__),
@@ -390,6 +406,10 @@ _HYPHEN = (
     "the type was cut at its hyphen; only the first hyphen of a tag parts it from B or "
     "I"
 )
+_RULE = (
+    "an entity begins at B-, and at an I- after O or after another type; it ends "
+    "before the next beginning, before O, or with the row"
+)
 
 
 @exercise("12.3")
@@ -423,6 +443,7 @@ def check_spans_in(spans_in: Any) -> None:
             "Each span must be (start, end, type).",
             given=given,
             yours=show(got),
+            likely="often the type is missing; a span is a tuple of three",
         )
         right = _spans(row)
         if got == right:
@@ -444,6 +465,10 @@ def check_spans_in(spans_in: Any) -> None:
             ),
             "the ends are one too far": _spans(row, ends=1),
             _CLOSES: _across_o(row),
+            "each tagged word became an entity; an I- of the same type goes on with "
+            "the one before it": [
+                [at, at + 1, tag[2:]] for at, tag in enumerate(row) if tag != "O"
+            ],
             "the order is (start, end, type)": [[k, a, b] for a, b, k in right],
             "the spans come in another order than in the row": sorted(
                 right, key=lambda span: (span[2], span[0])
@@ -455,7 +480,7 @@ def check_spans_in(spans_in: Any) -> None:
             given=given,
             yours=show(got),
             expected=show(right),
-            likely=_named(got, mistakes) or (_HYPHEN if got in halves else ""),
+            likely=_named(got, mistakes) or (_HYPHEN if got in halves else _RULE),
         )
 
 
@@ -618,6 +643,7 @@ def check_entity_f1(entity_f1: Any) -> None:
             "Three numbers must come back: precision, recall, F1.",
             given=given,
             yours=show(plain),
+            likely="return precision, recall, f1, all three over all rows",
         )
         n_true, n_found = sum(map(len, true)), sum(map(len, found))
         right = _from_counts(
@@ -633,7 +659,11 @@ def check_entity_f1(entity_f1: Any) -> None:
             given=given,
             yours=show([float(f"{x:.4g}") for x in plain]),
             expected=show([float(f"{x:.4g}") for x in right]),
-            likely=next(named, ""),
+            likely=next(
+                named,
+                "three counts over all rows decide: spans found, spans that are true, "
+                "and spans that are both",
+            ),
         )
 
 
@@ -871,7 +901,14 @@ def _expect_path(
         given=given,
         yours=show(path),
         expected=show(right),
-        likely=likely or _named(path, mistakes),
+        likely=likely
+        or _named(path, mistakes)
+        or (
+            "keep, for every tag, the best sum that ends there and where it came from"
+            if legal
+            else "a tag was put in without a look at allowed[tag before, tag] and "
+            "allowed[tag, tag after]; often in place of a forbidden one"
+        ),
     )
 
 

@@ -24,6 +24,8 @@ def _pair(got: Any, what: str, given: str) -> tuple[int, int] | None:
         f"{what} Two numbers must come back, or None.",
         given=given,
         yours=show(got),
+        likely="the first and the last position alone, (first, last), and not all that "
+        "lie between",
     )
     found = []
     for x in got:
@@ -66,9 +68,10 @@ def _try(
         return error
 
 
-def _judge(cases: list[_Case]) -> None:
+def _judge(cases: list[_Case], likely: str = "") -> None:
     """Raise `Wrong` for the first case that is wrong. All cases are looked at before a
-    mistake is named: on one input several mistakes may look alike."""
+    mistake is named: on one input several mistakes may look alike. `likely` is for an
+    answer that fits none of them."""
     failed = [case for case in cases if case.got != case.right]
     if not failed:
         return
@@ -82,8 +85,9 @@ def _judge(cases: list[_Case]) -> None:
         if case.got == case.mistakes.get(name, case.right)
     }
     best = max(fits, key=lambda name: fits[name], default="")
-    likely = best if best and fits[best] > 0.9 * len(cases) else ""
-    if not likely and case.got is None:
+    if best and fits[best] > 0.9 * len(cases):
+        likely = best
+    elif case.got is None:
         likely = "there is no return statement, or None where an answer belongs"
     raise Wrong(
         case.what,
@@ -269,7 +273,11 @@ def check_best_span(best_span: Any) -> None:
             given = f"{T} random scores, context {first} to {last}, longest {longest}"
             what = "The pair is not the one with the highest sum."
             add(what, given, start, end, first, last, longest)
-    _judge(seen)
+    _judge(
+        seen,
+        "of all pairs first <= i <= j <= last with j - i < longest, the one with the "
+        "highest start[i] + end[j]",
+    )
     start, end = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 2.0, 1.0])
     given = "start [1, 2, 3], end [3, 2, 1], context 2 to 1, longest 5"
     what = "The context is empty, and so there is no span: None."
@@ -325,6 +333,8 @@ def _piece_mistakes(
                 offsets[right[1]][1],
             ),
         }
+    else:
+        wrong["(0, 0) is the first piece; None says that no piece holds it"] = (0, 0)
     return {name: pair for name, pair in wrong.items() if pair != right}
 
 
@@ -363,7 +373,10 @@ def check_piece_span(piece_span: Any) -> None:
         got = _try(_pair, (what, given), piece_span, [*found], start, end)
         right = _by_characters(found, start, end)
         seen.append(_Case(what, given, got, right, _piece_mistakes(found, start, end)))
-    _judge(seen)
+    _judge(
+        seen,
+        "a piece (a, b) shares a character with the answer where a < end and b > start",
+    )
 
 
 # --- 13.3 windows --------------------------------------------------------------------
@@ -491,7 +504,11 @@ def check_cut(cut: Any) -> None:
         right = _cut(n, room, stride, span)
         wrong = _cut_mistakes(n, room, stride, span)
         seen.append(_Case(f"{what} The windows are wrong.", given, got, right, wrong))
-    _judge(seen)
+    _judge(
+        seen,
+        "a window begins a stride after the one before, the first that reaches n is "
+        "the last, and marks count from its own beginning",
+    )
 
 
 def _windows(got: Any, given: str) -> list[tuple[int, int, Any]]:
@@ -507,6 +524,8 @@ def _windows(got: Any, given: str) -> list[tuple[int, int, Any]]:
         "Each window must be (begin, stop, marks).",
         given=given,
         yours=show(got),
+        likely="often the marks are left out; they are None where the window does not "
+        "hold the answer",
     )
     return [(b, s, tuple(m) if isinstance(m, list | tuple) else m) for b, s, m in got]
 
@@ -960,22 +979,31 @@ def check_threshold_for(threshold_for: Any) -> None:
                 [float(not h) for h in has],
             )
         )
-    results = [
-        (case, number_in(threshold_for(*map(list, case[1:])), "The threshold."))
-        for case in cases
-    ]
+    results = []
+    for case in cases:
+        got = threshold_for(*map(list, case[1:]))
+        results.append((case, number_in(got, "The threshold.", _questions(case[1:]))))
     for (what, *rows), got in results:
-        expect(not math.isnan(got), "The threshold is NaN, not a number.")
+        expect(
+            not math.isnan(got),
+            "The threshold is NaN, not a number.",
+            given=_questions(rows),
+            likely="often inf - inf: the middle between -inf and inf",
+        )
         if _total(got, *rows) > _best(rows) - 1e-9:
             continue
         n = len(rows[0])
         raise Wrong(
             f"{what} Another threshold is better.",
-            given="margins {}, answered {}, silent {}".format(*rows),
+            given=_questions(rows),
             yours=f"{got:.4g}, which reaches a mean F1 of {_total(got, *rows) / n:.4g}",
             expected=f"one that reaches {_best(rows) / n:.4g}",
             likely=_threshold_mistake([(case[1:], got) for case, got in results]),
         )
+
+
+def _questions(rows: Any) -> str:
+    return "margins {}, answered {}, silent {}".format(*rows)
 
 
 def _best(rows: Any) -> float:
@@ -1048,4 +1076,4 @@ def _threshold_mistake(results: list[Any]) -> str:
         return "the number of right decisions was counted; sum up F1"
     if chosen_by(lambda m, t, a, s: (s if m > t else a) == 1):
         return "only an F1 of 1 was counted; sum up F1"
-    return ""
+    return "try never and always to answer, and each margin; keep the best sum of F1"

@@ -199,17 +199,19 @@ def expect_number(
     what: str,
     given: str,
     mistakes: dict[str, float],
+    likely: str = "",
 ) -> None:
     """Raise `Wrong` unless `got` is the number `right`.
 
     Args:
         mistakes: what known mistakes give, {name: number}; the one that gives `got` is
-            named.
+            named, otherwise `likely` is.
     """
     got = number_in(got, what, given)
     if _near(got, right):
         return
-    likely = next((name for name, wrong in mistakes.items() if _near(got, wrong)), "")
+    named = (name for name, wrong in mistakes.items() if _near(got, wrong))
+    likely = next(named, likely)
     if math.isnan(got):
         likely = "0 / 0: something is empty here; clamp the divisor to at least 1"
     raise Wrong(what, given=given, yours=show(got), expected=show(right), likely=likely)

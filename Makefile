@@ -2,7 +2,8 @@
 #   make book      build the book              make test     run every test
 #   make export    chapters -> bertlib         make run      execute the chapters in place
 #   make lab       the course in JupyterLab    make student  copies without solutions
-#   make bench     every speed claim           make lint     format, lint, types
+#   make bench     every speed claim           make nbgrader the course as assignments
+#   make lint      format, lint, types         make colab    every chapter as in Colab
 
 .DEFAULT_GOAL := book
 SHELL := bash
@@ -18,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 READY := .venv/ready
 BROWSER := .venv/browser
 
-.PHONY: book test export run lab student bench lint clean
+.PHONY: book test colab export run lab student nbgrader bench lint clean
 
 book: $(READY)
 	$(PY) tools/build_book.py
@@ -29,6 +30,11 @@ test: $(READY) $(BROWSER)
 	$(PY) -m bertlib.corpus
 	$(PY) tools/build_book.py
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(PYTEST)
+
+# The suite does this with three chapters.
+colab: $(READY)
+	$(PY) -m bertlib.corpus
+	COLAB=all $(PY) -m pytest tests/colab $(PYTEST)
 
 export: $(READY)
 	$(PY) tools/export.py
@@ -43,6 +49,9 @@ lab: export
 student: $(READY)
 	$(PY) tools/student.py
 
+nbgrader: $(READY)
+	$(PY) tools/nbgrader_form.py
+
 bench: $(READY)
 	for script in benchmarks/*.py; do $(PY) $$script || exit 1; done
 
@@ -50,7 +59,7 @@ lint: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/mypy
 
 clean:
-	rm -rf _build student .venv
+	rm -rf _build .venv
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"{sys.executable} is Python {v[0]}.{v[1]}; the course needs 3.11, 3.12 or 3.13: make PYTHON=python3.12")'

@@ -1,4 +1,4 @@
-"""Where a reader can run a notebook of the published course, in a browser.
+"""Where a reader finds the published course, and can run it in a browser.
 
 Colab and Kaggle open the copies that tools/publish.py stamps; they install bertlib by
 themselves. Binder opens the course itself, in the environment that binder/ describes.
@@ -21,3 +21,11 @@ def places(repository: str, notebook: str) -> dict[str, str]:
         "Kaggle": f"{kaggle}/{stamped}",
         "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={notebook}",
     }
+
+
+def book_page(repository: str, page: str) -> str:
+    """The address of a page of the book, such as chapters/intro.html."""
+    owner, name = repository.split("/")
+    host = f"{owner}.github.io".lower()
+    folder = "" if name.lower() == host else f"{name}/"
+    return f"https://{host}/{folder}{page}"

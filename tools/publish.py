@@ -1,4 +1,4 @@
-"""Stamp the chapters for one repository and commit, for Colab.
+"""Stamp the notebooks for one repository and commit, for Colab, Kaggle and Binder.
 
     python tools/publish.py --repository OWNER/NAME --commit SHA --to FOLDER
     python tools/publish.py --url file:///path/to/clone --commit SHA --to FOLDER
@@ -9,13 +9,27 @@ No address stands in the notebooks of the course: a fork stamps its own.
 """
 
 import argparse
+import posixpath
 import re
 from pathlib import Path
 
 import nbformat
+from places import book_page, places
 
 ROOT = Path(__file__).resolve().parent.parent
-BRANCH = "gh-pages"  # where the workflow publishes the book and notebooks/
+SETUP = re.compile(r"\Atry:\n    import bertlib\nexcept .*?\) from missing\n", re.S)
+LINK = re.compile(r"\]\(([\w./-]+)\.(?:ipynb|md)(#[^)\s]*)?\)")  # within the course
+IMAGES = {
+    "Colab": "https://colab.research.google.com/assets/colab-badge.svg",
+    "Kaggle": "https://www.kaggle.com/static/images/open-in-kaggle.svg",
+    "Binder": "https://mybinder.org/badge_logo.svg",
+}
+
+
+def notebooks() -> list[Path]:
+    """The chapters, and the capstones after them."""
+    folders = [ROOT / "chapters", ROOT / "capstones"]
+    return [path for folder in folders for path in sorted(folder.glob("*.ipynb"))]
 
 
 def bootstrap(url: str, commit: str) -> str:
@@ -28,11 +42,24 @@ def bootstrap(url: str, commit: str) -> str:
         "    import bertlib\n"
         "except ModuleNotFoundError:\n"
         f'    %pip install -q "bertlib @ git+{url}@{commit}"\n'
+        "try:\n"
+        "    import bertlib\n"
+        "except ModuleNotFoundError as missing:\n"
+        "    raise ModuleNotFoundError(\n"
+        '        "pip could not install bertlib, see above; on "\n'
+        '        "Kaggle, switch on Internet in the settings "\n'
+        '        "beside the notebook and run this cell again",\n'
+        "    ) from missing\n"
     )
 
 
-def stamp(path: Path, url: str, commit: str, badge: str = "") -> nbformat.NotebookNode:
-    """The notebook at `path` with bootstrap, folded solutions and a badge.
+def stamp(
+    path: Path, url: str, commit: str, repository: str = ""
+) -> nbformat.NotebookNode:
+    """The notebook at `path` with bootstrap and folded solutions.
+
+    With a repository (OWNER/NAME), badges say where it runs, and its links lead to
+    the published book: beside a notebook in Colab there is no other file.
 
     Raises:
         ValueError: the notebook has no setup cell of the usual form.
@@ -43,8 +70,7 @@ def stamp(path: Path, url: str, commit: str, badge: str = "") -> nbformat.Notebo
         tags = cell.metadata.get("tags", [])
         if "setup" in tags:
             lines = bootstrap(url, commit).replace("\\", r"\\")
-            form = r"\Atry:\n    import bertlib\nexcept .*?\) from missing\n"
-            cell.source, stamped = re.subn(form, lines, cell.source, flags=re.S)
+            cell.source, stamped = SETUP.subn(lines, cell.source)
         if "solution" in tags:
             cell.metadata["cellView"] = "form"
             number = re.search(r'@check\("([\d.]+)"', cell.source)
@@ -52,20 +78,31 @@ def stamp(path: Path, url: str, commit: str, badge: str = "") -> nbformat.Notebo
             cell.source = f"#@title {title}\n{cell.source}"
     if stamped != 1:
         raise ValueError(f"{path} has no setup cell as CONTRIBUTING.md has it")
-    if badge:
-        notebook.cells[0].source += f"\n\n{badge}"
+    if repository:
+        publish(notebook, f"{path.parent.name}/{path.name}", repository)
     return notebook
 
 
-def badge_for(repository: str, name: str) -> str:
-    """An Open-in-Colab badge for notebooks/NAME on the published branch."""
-    colab = "https://colab.research.google.com"
-    address = f"{colab}/github/{repository}/blob/{BRANCH}/notebooks/{name}"
-    return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({address})"
+def publish(notebook: nbformat.NotebookNode, name: str, repository: str) -> None:
+    """Point the links of a notebook, such as chapters/03_attention.ipynb, outside."""
+
+    def page(match: re.Match[str]) -> str:
+        path = posixpath.join(posixpath.dirname(name), f"{match[1]}.html")
+        address = book_page(repository, posixpath.normpath(path))
+        return f"]({address}{match[2] or ''})"
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(page, cell.source)
+    badges = " ".join(
+        f"[![Open in {place}]({IMAGES[place]})]({url})"
+        for place, url in places(repository, name).items()
+    )
+    notebook.cells[0].source += f"\n\n{badges}"
 
 
 def main() -> None:
-    """Stamp every chapter into the folder that --to names."""
+    """Stamp every notebook into the folder that --to names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--repository", help="OWNER/NAME on GitHub")
@@ -75,9 +112,8 @@ def main() -> None:
     options = parser.parse_args()
     url = options.url or f"https://github.com/{options.repository}"
     options.to.mkdir(parents=True, exist_ok=True)
-    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
-        badge = badge_for(options.repository, path.name) if options.repository else ""
-        notebook = stamp(path, url, options.commit, badge)
+    for path in notebooks():
+        notebook = stamp(path, url, options.commit, options.repository or "")
         target = options.to / path.name
         target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         print(target)

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -50,10 +51,14 @@ def test_student_copies_hold_no_solution_and_no_output(students):
 @pytest.mark.parametrize("path", COURSE, ids=lambda p: p.stem)
 def test_student_copies_keep_every_exercise(students, path):
     kept = nbformat.read(students / path.name, as_version=4).cells
-    whole = nbformat.read(path, as_version=4).cells
-    assert [c.source for c in kept] == [
-        c.source for c in whole if "solution" not in c.metadata.get("tags", [])
+    whole = [
+        cell
+        for cell in nbformat.read(path, as_version=4).cells
+        if "solution" not in cell.metadata.get("tags", [])
     ]
+    assert [cell.id for cell in kept] == [cell.id for cell in whole]
+    for ours, theirs in zip(whole, kept, strict=True):
+        assert ours.cell_type == "markdown" or ours.source == theirs.source
 
 
 @pytest.mark.parametrize("path", COURSE, ids=lambda p: p.stem)
@@ -142,11 +147,35 @@ def test_a_stamped_notebook_folds_its_solutions_in_colab(tmp_path):
                 assert cell.source.startswith("#@title Solution ")
 
 
-def test_the_badge_opens_the_published_notebook(tmp_path):
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ("Colab", "https://colab.research.google.com/github/a/b/blob/gh-pages/{}"),
+        (
+            "Kaggle",
+            "https://www.kaggle.com/kernels/welcome"
+            "?src=https://github.com/a/b/blob/gh-pages/{}",
+        ),
+        ("Binder", "https://mybinder.org/v2/gh/a/b/HEAD?labpath={}"),
+    ],
+)
+def test_a_badge_opens_the_published_notebook(tmp_path, place, address):
     tool("publish.py", "--repository", "a/b", "--commit", "1", "--to", tmp_path)
+    folder = "chapters" if place == "Binder" else "notebooks"
     for path in CHAPTERS:
         first = nbformat.read(tmp_path / path.name, as_version=4).cells[0].source
-        assert f"/github/a/b/blob/gh-pages/notebooks/{path.name})" in first
+        badge = re.search(rf"\[!\[Open in {place}\]\(\S+\)\]\((\S+)\)", first)
+        assert badge and badge[1] == address.format(f"{folder}/{path.name}")
+
+
+def test_capstones_are_stamped_after_the_chapters(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    publish = importlib.import_module("publish")
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    for folder in ("capstones", "chapters"):
+        (tmp_path / folder).mkdir()
+        write_notebook(tmp_path / folder / f"{folder[:3]}.ipynb", "1")
+    assert [path.name for path in publish.notebooks()] == ["cha.ipynb", "cap.ipynb"]
 
 
 def test_a_notebook_without_the_usual_setup_is_refused(tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """The live lab of a chapter: sliders where there is a kernel, a still elsewhere."""
 
+import functools
 import inspect
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 
@@ -14,10 +16,10 @@ def lab(
 ) -> None:
     """Let the reader move the arguments of `draw` and see what it draws.
 
-    With a kernel, this is `ipywidgets.interact`: each control becomes a slider, a
-    box or a menu. Where the environment variable BERTLIB_STATIC is set (`make run`
-    and the tests set it) nobody can move a slider, so a still figure stands there:
-    what `still` draws, or `draw` with the default values of its own arguments.
+    With a kernel, this is what `ipywidgets.interact` does: each control becomes a
+    slider, a box or a menu. Where the environment variable BERTLIB_STATIC is set
+    (`make run` and the tests set it) nobody can move a slider, so a still figure stands
+    there: what `still` draws, or `draw` with the defaults of its own arguments.
 
     Args:
         draw: shows a figure, or returns something that Jupyter can show. Each of
@@ -45,12 +47,39 @@ def lab(
         if shown is not None:
             display(shown)
     else:
-        from ipywidgets import fixed, interact  # type: ignore[import-untyped]
-
-        # Without this, interact would look for a slider for every other argument.
+        # Without these, a slider would be looked for for every other argument.
         others = {
-            name: fixed(argument.default)
+            name: argument.default
             for name, argument in arguments.items()
             if name not in controls
         }
-        interact(draw, **controls, **others)
+        move(draw, controls, others)
+
+
+def move(
+    draw: Callable[..., Any], controls: dict[str, Any], others: dict[str, Any]
+) -> None:
+    """Show the controls, and below them what `draw` makes of their values.
+
+    Works with ipywidgets 7 and 8.
+    """
+    from IPython.display import display
+    from ipywidgets import fixed, interactive  # type: ignore[import-untyped]
+    from matplotlib import pyplot
+
+    @functools.wraps(draw)
+    def shown(**values: Any) -> Any:
+        result = draw(**values)
+        # Into the lab: after `%matplotlib inline`, ipywidgets leaves it to the cell.
+        pyplot.show()
+        return result
+
+    rest = {name: fixed(value) for name, value in others.items()}
+    made = interactive(shown, {"auto_display": True}, **controls, **rest)
+    for control in made.children[:-1]:  # the last is where `draw` draws
+        control.style.description_width = f"{max(map(len, controls)) + 1}ch"
+        control.layout.width, control.layout.max_width = "36em", "98%"
+        if hasattr(control, "readout_format") and control.readout_format != "d":
+            decimals = -int(Decimal(str(control.step)).as_tuple().exponent)
+            control.readout_format = f".{max(decimals, 0)}f"
+    display(made)

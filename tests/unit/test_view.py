@@ -283,22 +283,81 @@ def test_lab_draws_the_still_instead_where_there_is_one(monkeypatch):
     assert drawn == ["still"]
 
 
-def test_lab_gives_the_controls_to_interact(monkeypatch):
-    import ipywidgets
-
+@pytest.fixture
+def live(monkeypatch):
+    """Run `lab` with the real ipywidgets, and return what it shows."""
     monkeypatch.delenv("BERTLIB_STATIC", raising=False)
-    given = []
-    monkeypatch.setattr(ipywidgets, "interact", lambda draw, **c: given.append(c))
-    lab(lambda heads=4: None, heads=(1, 8))
-    assert given == [{"heads": (1, 8)}]
+
+    def show(draw, **controls):
+        shown = []
+        monkeypatch.setattr("IPython.display.display", shown.append)
+        lab(draw, **controls)
+        [widget] = shown
+        return widget
+
+    return show
 
 
-def test_lab_keeps_the_other_arguments_as_they_are(monkeypatch):
-    """With the real ipywidgets, which refuses None where it looks for a slider."""
-    monkeypatch.delenv("BERTLIB_STATIC", raising=False)
+def test_lab_makes_a_control_of_each_kind(live):
+    def draw(heads=4, rate=0.2, name="MiniLM", text="a film", masked=True):
+        return None
+
+    kinds = {"heads": (1, 8), "rate": (0.0, 1.0), "name": ["ours", "MiniLM"]}
+    controls = live(draw, **kinds, text="a film", masked=True).children[:-1]
+    made = [(type(c).__name__, c.description, c.value) for c in controls]
+    assert made == [
+        ("IntSlider", "heads", 4),
+        ("FloatSlider", "rate", 0.2),
+        ("Dropdown", "name", "MiniLM"),
+        ("Text", "text", "a film"),
+        ("Checkbox", "masked", True),
+    ]
+
+
+def test_a_moved_control_draws_again(live):
     seen = []
-    lab(lambda heads=4, ax=None: seen.append((heads, ax)), heads=(1, 8))
+    slider = live(lambda heads=4: seen.append(heads), heads=(1, 8)).children[0]
+    slider.value = 5
+    assert seen == [4, 5]
+
+
+def test_lab_keeps_the_other_arguments_as_they_are(live):
+    """ipywidgets refuses None where it looks for a slider."""
+    seen = []
+    live(lambda heads=4, ax=None: seen.append((heads, ax)), heads=(1, 8))
     assert seen == [(4, None)]
+
+
+@pytest.mark.parametrize(
+    ("control", "shown"),
+    [
+        ((0.001, 0.025, 0.001), ".3f"),
+        ((0.0, 1.0, 0.5), ".1f"),
+        ((0.0, 1.0), ".1f"),
+        ((0.0, 20.0, 2.0), ".1f"),
+        ((0.0, 1e-4, 1e-5), ".5f"),
+        ((0, 100, 10), "d"),
+    ],
+)
+def test_a_slider_shows_as_many_decimals_as_its_step_has(live, control, shown):
+    widget = live(lambda x=control[0]: None, x=control)
+    assert widget.children[0].readout_format == shown
+
+
+def test_the_names_of_the_controls_have_room_for_the_longest(live):
+    def draw(x=1, number_of_attention_heads=4):
+        return None
+
+    controls = live(draw, x=(0, 3), number_of_attention_heads=(1, 8)).children[:-1]
+    assert {c.style.description_width for c in controls} == {"26ch"}
+
+
+def test_a_figure_is_shown_where_the_lab_draws(live, monkeypatch):
+    """Not after the cell, where `%matplotlib inline` has it shown otherwise."""
+    done = []
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: done.append("shown"))
+    live(lambda heads=4: done.append(heads), heads=(1, 8))
+    assert done == [4, "shown"]
 
 
 def test_lab_refuses_a_control_that_draw_does_not_take():

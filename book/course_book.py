@@ -36,8 +36,9 @@ from chapter_text import NUMBER, read_head  # noqa: E402
 from places import places  # noqa: E402
 
 CHAPTER = re.compile(r"(?:^|/)(\d\d)_(\w+)$")
+CAPSTONE = re.compile(r"(?:^|/)capstones/([a-z])_\w+$")
 MARKER = re.compile(r"^#\|\s*(\S+)[ \t]*(.*?)\s*$")
-CHECK = re.compile(r"@check\(\s*[\"']([\d.]+)[\"']")
+CHECK = re.compile(r"@check\(\s*[\"']([\w.]+)[\"']")
 
 
 # ---------------------------------------------------------------- export markers
@@ -178,6 +179,12 @@ def chapter_number(docname: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def capstone_letter(docname: str) -> str | None:
+    """A for `capstones/a_encoder`; None for a page that is no capstone."""
+    match = CAPSTONE.search(docname)
+    return match[1].upper() if match else None
+
+
 def mark_head(doctree: nodes.document) -> None:
     """Name the promise and the minutes below a chapter's title for the stylesheet."""
     section = next(iter(doctree.findall(nodes.section)), None)
@@ -212,12 +219,14 @@ def shape_page(app: Sphinx, doctree: nodes.document) -> None:
     if chapter_number(docname) is not None:
         mark_head(doctree)
         add_read_box(doctree, docname)
+    elif capstone_letter(docname) is not None:
+        mark_head(doctree)
 
 
 def number_titles(app: Sphinx, doctree: nodes.document) -> None:
     """On `doctree-read`, after Sphinx's own: '3 · Attention' in every list."""
     docname = app.env.docname
-    number = chapter_number(docname)
+    number = chapter_number(docname) or capstone_letter(docname)
     if number is None:
         return
     set_title(next(iter(doctree.findall(nodes.title)), None), "")
@@ -236,12 +245,13 @@ def set_title(title: nodes.Element | None, prefix: str) -> None:
 
 
 def add_head(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """On `doctree-resolved`: 'Chapter 3' over the title."""
-    number = chapter_number(docname)
+    """On `doctree-resolved`: 'Chapter 3' or 'Capstone A' over the title."""
+    number, letter = chapter_number(docname), capstone_letter(docname)
     title = next(iter(doctree.findall(nodes.title)), None)
-    if number is None or title is None:
+    if (number is None and letter is None) or title is None:
         return
-    title.insert(0, nodes.inline("", f"Chapter {number} ", classes=["eyebrow"]))
+    text = f"Chapter {number} " if letter is None else f"Capstone {letter} "
+    title.insert(0, nodes.inline("", text, classes=["eyebrow"]))
 
 
 def add_places(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -276,6 +286,12 @@ def chapters_ready(app: Sphinx) -> dict[int, str]:
     """The chapters in the table of contents, {3: "chapters/03_attention"}."""
     numbers = ((chapter_number(name), name) for name in app.config.course_contents)
     return {number: name for number, name in numbers if number is not None}
+
+
+def capstones_ready(app: Sphinx) -> dict[str, str]:
+    """The capstones in the table of contents, {"A": "capstones/a_encoder"}."""
+    letters = ((capstone_letter(name), name) for name in app.config.course_contents)
+    return {letter: name for letter, name in letters if letter is not None}
 
 
 def note_contents(app: Sphinx, config: Config) -> None:

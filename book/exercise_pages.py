@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chapter_text import Exercise, read_exercises, read_head, reading_minutes
-from course_book import chapters_ready, raw
+from course_book import capstones_ready, chapters_ready, raw
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.utils.smartquotes import smartyPants  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -23,13 +23,20 @@ LEVELS = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter of the table of contents, as the pages here show it."""
+    """A chapter or capstone of the table of contents, as the pages here show it."""
 
-    number: int
+    number: int | str  # a capstone has a letter
     title: str
     url: str
     reading: int  # minutes
     exercises: list[Exercise]
+
+    @property
+    def kind(self) -> str:
+        """Chapter or capstone, with its number."""
+        return (
+            f"{'Capstone' if isinstance(self.number, str) else 'Chapter'} {self.number}"
+        )
 
     @property
     def name(self) -> str:
@@ -48,19 +55,28 @@ class Chapter:
 
 def read_chapters(directive: SphinxDirective) -> dict[int, Chapter]:
     """Every chapter that is there, by number; the page now depends on all of them."""
+    ready = sorted(chapters_ready(directive.env.app).items())
+    return {number: read(directive, number, docname) for number, docname in ready}
+
+
+def read_capstones(directive: SphinxDirective) -> list[Chapter]:
+    """The same for the capstones, in order."""
+    ready = sorted(capstones_ready(directive.env.app).items())
+    return [read(directive, letter, docname) for letter, docname in ready]
+
+
+def read(directive: SphinxDirective, number: int | str, docname: str) -> Chapter:
+    """One of them, from its notebook."""
     env = directive.env
-    chapters = {}
-    for number, docname in sorted(chapters_ready(env.app).items()):
-        path = Path(env.srcdir) / f"{docname}.ipynb"
-        env.note_dependency(str(path))
-        chapters[number] = Chapter(
-            number,
-            read_head(path)[0],
-            env.app.builder.get_relative_uri(env.docname, docname),
-            reading_minutes(path),
-            read_exercises(path),
-        )
-    return chapters
+    path = Path(env.srcdir) / f"{docname}.ipynb"
+    env.note_dependency(str(path))
+    return Chapter(
+        number,
+        read_head(path)[0],
+        env.app.builder.get_relative_uri(env.docname, docname),
+        reading_minutes(path),
+        read_exercises(path),
+    )
 
 
 # ------------------------------------------------------------------------- words
@@ -103,15 +119,18 @@ class ExerciseList(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The sums, the filter, the sections."""
-        chapters = read_chapters(self)
-        every = [e for chapter in chapters.values() for e in chapter.exercises]
+        chapters, capstones = list(read_chapters(self).values()), read_capstones(self)
+        every = [e for part in [*chapters, *capstones] for e in part.exercises]
         minutes = working_minutes(every)
+        places = count(len(chapters), "chapter")
+        if capstones:
+            places += f" and {count(len(capstones), 'capstone')}"
         sums = (
-            f"{count(len(every), 'exercise')} in {count(len(chapters), 'chapter')}, "
+            f"{count(len(every), 'exercise')} in {places}, "
             f"{count(minutes, 'minute')} in all: {hours(minutes)}."
         )
         head = f'<p class="exercise-sums">{sums}</p>{level_filter(every)}'
-        return [raw(head), *map(chapter_section, chapters.values())]
+        return [raw(head), *map(chapter_section, [*chapters, *capstones])]
 
 
 def level_filter(exercises: list[Exercise]) -> str:
@@ -139,7 +158,7 @@ def chapter_section(chapter: Chapter) -> nodes.section:
     section += raw(
         f'<p class="exercise-sums">{count(number, "exercise")}, '
         f'{count(minutes, "minute")}. <a href="{html.escape(chapter.url)}">'
-        f"Chapter {chapter.number}</a></p>"
+        f"{chapter.kind}</a></p>"
     )
     items = "".join(exercise_item(chapter, e) for e in chapter.exercises)
     section += raw(f'<ul class="exercise-list">{items}</ul>')

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 
-NUMBER = re.compile(r"^\d+\s*[.:·]\s*")  # a title may bring its number along
-STATEMENT = re.compile(r"### Exercise (\d+\.\d+) (●+)(○*) (.+)")
+NUMBER = re.compile(r"^(?:\d+|Capstone [A-Z])\s*[.:·]\s*")  # a title may bring it along
+STATEMENT = re.compile(r"### Exercise ((?:\d+|[A-Z])\.\d+) (●+)(○*) (.+)")
 MINUTES = re.compile(r"^\*(\d+) minutes\.\*", re.MULTILINE)
 
 

@@ -46,11 +46,12 @@ def export(root: Path) -> list[Path]:
 
 
 def write_contents(root: Path) -> Path:
-    """List the exercises of root/chapters/*.ipynb; return the file written."""
+    """List the exercises of chapters and capstones; return the file written."""
     path = root / "bertlib" / "exercises" / "contents.json"
     exercises = [
         dataclasses.asdict(exercise)
-        for notebook in sorted((root / "chapters").glob("*.ipynb"))
+        for folder in (root / "chapters", root / "capstones")
+        for notebook in sorted(folder.glob("*.ipynb"))
         for exercise in read_exercises(notebook)
     ]
     draft = path.with_name(f"{path.name}.tmp")

@@ -1,6 +1,6 @@
 """Execute chapters in place, in parallel, each in a clean kernel.
 
-python tools/run_chapters.py            every chapter
+python tools/run_chapters.py            every chapter and capstone
 python tools/run_chapters.py chapters/03_attention.ipynb
 """
 
@@ -72,7 +72,9 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--jobs", type=int, default=2, help="at a time (default 2)")
     arguments = parser.parse_args()
-    paths = arguments.notebooks or sorted((ROOT / "chapters").glob("*.ipynb"))
+    folders = [ROOT / "chapters", ROOT / "capstones"]
+    course = [path for folder in folders for path in sorted(folder.glob("*.ipynb"))]
+    paths = arguments.notebooks or course
     os.environ["BERTLIB_STATIC"] = "1"  # a still picture instead of a slider
     failed = 0
     with ThreadPoolExecutor(arguments.jobs) as pool:

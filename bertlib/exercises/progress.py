@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 FILE = ".bertlib-progress"
+NUMBER = r"(\d+|[A-Z])\.\d+"  # a letter is a capstone
 
 
 def record(number: str, folder: Path = Path()) -> str:
@@ -29,7 +30,8 @@ def record(number: str, folder: Path = Path()) -> str:
     chapter = number.split(".")[0]
     chapters = course()
     done, total = _count(passed, chapters.get(chapter, []))
-    line = f"Chapter {chapter}: {done} of {total} {bar(done, total)}"
+    kind = "Chapter" if chapter.isdigit() else "Capstone"
+    line = f"{kind} {chapter}: {done} of {total} {bar(done, total)}"
     done, total = _count(passed, [n for numbers in chapters.values() for n in numbers])
     line += f" · course: {done} of {total}"
     return f"{line}\n{damage}" if damage else line
@@ -46,7 +48,7 @@ def read(folder: Path) -> tuple[set[str], str]:
     except FileNotFoundError:
         return set(), ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    passed = {line for line in lines if re.fullmatch(r"\d+\.\d+", line, re.ASCII)}
+    passed = {line for line in lines if re.fullmatch(NUMBER, line, re.ASCII)}
     broken = sum(line not in passed for line in lines)
     if not broken:
         return passed, ""
@@ -68,7 +70,8 @@ def table(folder: Path) -> str:
     for chapter, numbers in chapters.items():
         done, total = _count(passed, numbers)
         still = " ".join(n for n in numbers if n not in passed)
-        row = f"Chapter {chapter:>2}  {done:2} of {total:2}  {bar(done, total):11}  "
+        name = f"Chapter {chapter:>2}" if chapter.isdigit() else f"Capstone {chapter}"
+        row = f"{name}  {done:2} of {total:2}  {bar(done, total):11}  "
         rows.append(row + (f"open: {still}" if still else "all done"))
     done, total = _count(passed, [n for numbers in chapters.values() for n in numbers])
     rows.append(f"Course      {done:2} of {total:2}")

@@ -26,7 +26,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("_config.yml", "_toc.yml", "chapters", "book", "bertlib/view")
+SOURCES = ("_config.yml", "_toc.yml", "chapters", "capstones", "book", "bertlib/view")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 # Every rule, but no report on what is fine, and no second load of the stylesheets.
@@ -460,6 +460,7 @@ def test_the_longest_plan_has_every_exercise_in_it(browser, site, contents) -> N
     plan = page.locator(".week-plan").last.inner_text()
     ends: dict[str, list[str]] = {}
     for exercise in contents:
-        ends.setdefault(exercise["chapter"], []).append(exercise["number"])
+        if exercise["number"][0].isdigit():  # capstones come on top
+            ends.setdefault(exercise["chapter"], []).append(exercise["number"])
     assert [n for n in ends.values() if f"{n[0]}–{n[-1]}" not in plan] == []
     page.close()

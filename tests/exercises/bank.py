@@ -1,7 +1,8 @@
 """The bank of answers: plausible wrong ones, and right ones written another way.
 
-Each chapter has a file `bank_chNN.py` beside this one. An answer is written as a
-student would write it, under a decorator that says what must come of it:
+Each chapter has a file `bank_chNN.py` beside this one, and each capstone has one. An
+answer is written as a student would write it, under a decorator that says what must
+come of it:
 
     @wrong("3.1", says="the softmax runs over the queries")
     def softmax_over_the_queries(scores, values): ...
@@ -31,6 +32,7 @@ class Answer(NamedTuple):
 
 ANSWERS: list[Answer] = []
 EQUIVALENT: dict[tuple[str, str], str] = {}  # (number, change): why it is no mistake
+TRAINS = {"B.4", "C.4", "C.5"}  # their answers train a model: one seed, no mutants
 
 
 def wrong(number: str, says: str) -> Callable[[Any], Any]:
@@ -59,6 +61,6 @@ def equivalent(number: str, change: str, because: str) -> None:
 def load() -> list[Answer]:
     """Every answer of every chapter's bank."""
     if not ANSWERS:
-        for path in sorted(HERE.glob("bank_ch*.py")):
+        for path in sorted(HERE.glob("bank_c*.py")):
             importlib.import_module(f"tests.exercises.{path.stem}")
     return ANSWERS

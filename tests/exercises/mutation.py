@@ -205,8 +205,9 @@ def remove(body: list[Any], k: int) -> None:
 
 def solution_of(number: str) -> grading.Answer:
     """The solution cell of an exercise, and the cells above it."""
-    chapter = int(number.split(".")[0])
-    (path,) = (ROOT / "chapters").glob(f"{chapter:02d}_*.ipynb")
+    part = number.split(".")[0].lower()
+    name = f"chapters/{int(part):02d}" if part.isdigit() else f"capstones/{part}"
+    (path,) = ROOT.glob(f"{name}_*.ipynb")
     return next(a for a in grading.answers(path, "solution") if a.number == number)
 
 

@@ -48,7 +48,7 @@ def exported(cell: Any) -> bool:
 
 
 def test_exporting_again_changes_nothing(tmp_path):
-    for name in ("chapters", "bertlib"):
+    for name in ("chapters", "capstones", "bertlib"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for module in (tmp_path / "bertlib").glob("*.py"):
@@ -158,7 +158,7 @@ def test_exercises_have_statement_stub_two_hints_and_solution(chapter):
     for at, cell in enumerate(cells):
         if "exercise" not in tags(cell):
             continue
-        number = re.search(r'@check\("([\d.]+)"\)', cell.source)[1]  # type: ignore[index]
+        number = re.search(r'@check\("([\w.]+)"\)', cell.source)[1]  # type: ignore[index]
         statement, hints, solution = cells[at - 1], cells[at + 1], cells[at + 2]
         assert statement.source.startswith(f"### Exercise {number} ●")
         assert re.search(r"\*\d+ minutes\.\*", statement.source)

@@ -73,7 +73,7 @@ def stamp(
             cell.source, stamped = SETUP.subn(lines, cell.source)
         if "solution" in tags:
             cell.metadata["cellView"] = "form"
-            number = re.search(r'@check\("([\d.]+)"', cell.source)
+            number = re.search(r'@check\("([\w.]+)"', cell.source)
             title = f"Solution {number[1]}" if number else "Solution"
             cell.source = f"#@title {title}\n{cell.source}"
     if stamped != 1:

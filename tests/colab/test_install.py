@@ -3,42 +3,11 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import nbformat
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """A repository with the files of this checkout, and its commit."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    files = subprocess.check_output(listed, cwd=ROOT, text=True).split("\0")
-    for name in filter(None, files):
-        if (ROOT / name).is_file() and name.startswith(("bertlib", "py", "README")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-    me = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"]
-    for command in (["init", "-q"], ["add", "."], [*me, "commit", "-qm", "all"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=folder, text=True)
-    return folder.as_uri(), head.strip()
-
-
-@pytest.fixture(scope="module")
-def stamped(clone, tmp_path_factory):
-    """The chapters, stamped for the clone."""
-    url, commit = clone
-    folder = tmp_path_factory.mktemp("notebooks")
-    command = [sys.executable, ROOT / "tools/publish.py", "--url", url]
-    subprocess.run([*command, "--commit", commit, "--to", folder], check=True)
-    return folder
-
-
-def test_the_bootstrap_line_installs_the_whole_package(stamped, tmp_path):
+def test_the_bootstrap_line_installs_the_whole_package(clone, stamped, tmp_path):
     notebook = nbformat.read(stamped / "03_attention.ipynb", as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells)
     wanted = source.split('%pip install -q "')[1].split('"')[0]
@@ -51,15 +20,15 @@ def test_the_bootstrap_line_installs_the_whole_package(stamped, tmp_path):
         if name.startswith("bertlib/")
     }
     there = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "bertlib").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        path.relative_to(clone.folder).as_posix()
+        for path in (clone.folder / "bertlib").rglob("*")
+        if path.is_file()
     }
     assert packed == there
 
 
-def test_a_stamped_notebook_says_the_same_as_the_course(stamped):
-    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+def test_a_stamped_notebook_says_the_same_as_the_course(clone, stamped):
+    for path in sorted((clone.folder / "chapters").glob("*.ipynb")):
         ours = nbformat.read(path, as_version=4).cells
         theirs = nbformat.read(stamped / path.name, as_version=4).cells
         changed = [a.id for a, b in zip(ours, theirs, strict=True) if a != b]

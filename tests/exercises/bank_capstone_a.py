@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from bertlib.attention import scaled_dot_product_attention
 from bertlib.pretrained import load_pretrained
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- an encoder with PyTorch's attention ----------------------------------------------
 
@@ -901,3 +901,12 @@ def too_many_lines(folder):
     for parameter in model.parameters():
         parameter.requires_grad = False
     return model
+
+
+# --- changes that are no mistake ------------------------------------------------------
+
+equivalent(
+    "A.2",
+    "scores = q @ k.mT / (D // self.H) ** -> scores = q @ k.mT / (D / self.H) **",
+    because="D is a multiple of H, so the quotient is the same number.",
+)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bertlib.config import BertConfig
 from bertlib.heads import BertForMaskedLM
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 PAD, CLS, SEP, MASK, IGNORE = 0, 2, 3, 4, -100
 
@@ -753,3 +753,132 @@ def pretrain_diverges(sentences, vocab_size, seconds):
 def pretrain_sorts_in_place(sentences, vocab_size, seconds):
     sentences.sort(key=len)
     return small_bert(vocab_size)
+
+
+# --- changes that are no mistake ------------------------------------------------------
+
+equivalent(
+    "B.1",
+    "masked_fill(ids <= sep, 2.0) -> masked_fill(ids <= sep, 4.0)",
+    because="Any score above 1 stands behind all others.",
+)
+equivalent(
+    "B.1",
+    ".argsort(dim=1).argsort(dim=1) -> .argsort(dim=1).argsort()",
+    because="The last axis is what argsort takes by itself; there are two.",
+)
+equivalent(
+    "B.1",
+    "rank = score.argsort(dim=1).argso -> rank = score.argsort().argsort(di",
+    because="The last axis is what argsort takes by itself; there are two.",
+)
+equivalent(
+    "B.1",
+    "h.where(chosen & (fate < 0.9), other -> h.where(chosen & (fate <= 0.9), othe",
+    because="A draw is never exactly this number, or once in millions.",
+)
+equivalent(
+    "B.1",
+    "ch.where(chosen & (fate < 0.9), othe -> ch.where(chosen & (fate >= 0.9), oth",
+    because="Which tenth is exchanged and which stays is as good as a toss.",
+)
+equivalent(
+    "B.1",
+    "idden = chosen & (fate < 0.8) -> idden = chosen & (fate <= 0.8)",
+    because="A draw is never exactly this number, or once in millions.",
+)
+equivalent(
+    "B.2",
+    "(vocab_size=vocab_size, hidden_size= -> (vocab_size=vocab_size, num_hidden_l",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "ze, hidden_size=64, num_hidden_layer -> ze, hidden_size=64, num_attention_he",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "4, num_hidden_layers=2, num_attentio -> 4, num_hidden_layers=2, intermediate",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "num_attention_heads=4, intermediate -> num_attention_heads=4, max_position",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "intermediate_size=128, max_position -> intermediate_size=128, hidden_dropo",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "position_embeddings=32, hidden_dropo -> position_embeddings=32, attention_pr",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "idden_dropout_prob=0.0, attention_pr -> idden_dropout_prob=0.0, initializer_",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "n_probs_dropout_prob=0.0, initialize -> n_probs_dropout_prob=0.0)",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "e=64, num_hidden_layers=2, num_atten -> e=64, num_hidden_layers=3, num_atten",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "e=64, num_hidden_layers=2, num_atten -> e=64, num_hidden_layers=1, num_atten",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "=4, intermediate_size=128, max_posit -> =4, intermediate_size=129, max_posit",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "=4, intermediate_size=128, max_posit -> =4, intermediate_size=127, max_posit",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "ax_position_embeddings=32, hidden_dr -> ax_position_embeddings=33, hidden_dr",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    ".0, initializer_range=0.06) -> .0, initializer_range=0.12)",
+    because="Sizes, dropout and first weights are the student's choice.",
+)
+equivalent(
+    "B.2",
+    "matrices, 'weight_decay': 0.01}, {' -> matrices, 'weight_decayx': 0.01}, {",
+    because="AdamW's own decay, 0.01, comes in its place.",
+)
+equivalent(
+    "B.2",
+    "ces, 'weight_decay': 0.01}, {'params -> ces, 'weight_decay': 0.02}, {'params",
+    because="How much decays is the student's choice.",
+)
+equivalent(
+    "B.2",
+    "torch.optim.AdamW(groups, betas=(0.9 -> torch.optim.AdamW(groups)",
+    because="The betas are the student's choice.",
+)
+equivalent(
+    "B.3",
+    "rising = max(1, steps // 10) -> rising = max(1, steps / 10)",
+    because="The warm-up is about a tenth of the steps; its exact end is free.",
+)
+equivalent(
+    "B.3",
+    "ising = max(1, steps // 10) -> ising = max(1, steps // 9)",
+    because="The warm-up is about a tenth of the steps; its exact end is free.",
+)

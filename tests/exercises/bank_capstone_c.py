@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from bertlib.data import Example, collate
 from bertlib.heads import BertForQuestionAnswering
 from bertlib.pretrained import load_pretrained, load_tokenizer
-from tests.exercises.bank import right, wrong
+from tests.exercises.bank import equivalent, right, wrong
 
 # --- C.1 ------------------------------------------------------------------------------
 
@@ -736,3 +736,22 @@ def improve_by_decoding(folder, learn, dev):
 def improve_without_windows(folder, learn, dev):
     before = make_silent_reader(folder, learn, dev)
     return before, make_reader_without_windows(folder, learn, dev)
+
+
+# --- changes that are no mistake ------------------------------------------------------
+
+equivalent(
+    "C.2",
+    "rising = max(1, steps // 10) -> rising = max(1, steps / 10)",
+    because="The warm-up is about a tenth of the steps; its exact end is free.",
+)
+equivalent(
+    "C.2",
+    "sing = max(1, steps // 10) -> sing = max(1, steps // 11)",
+    because="The warm-up is about a tenth of the steps; its exact end is free.",
+)
+equivalent(
+    "C.2",
+    "ising = max(1, steps // 10) -> ising = max(1, steps // 9)",
+    because="The warm-up is about a tenth of the steps; its exact end is free.",
+)

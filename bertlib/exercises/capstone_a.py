@@ -314,6 +314,7 @@ def _expect_gradient(module: nn.Module, *inputs: Any) -> None:
         expect(
             p.grad is not None,
             f"No gradient reaches {name}.",
+            given="the sum of what comes back, times random numbers; backward()",
             likely=".data, detach or torch.no_grad on the way, or it is not used",
         )
 
@@ -578,8 +579,11 @@ def _pair_of(got: Any) -> tuple[Any, Any]:
     expect(
         isinstance(got, tuple | list) and len(got) == 2,
         "Two things must come back, the vectors (B, T, D) and the pooler's (B, D).",
+        given="ids, mask and segments, all (B, T)",
         yours=f"{type(got).__name__}",
-        likely="there is no return statement" if got is None else "",
+        likely="there is no return statement"
+        if got is None
+        else "return vectors, pooled",
     )
     return got[0], got[1]
 
@@ -720,6 +724,7 @@ def _expect_few_lines(load: Any, model: nn.Module) -> None:
     expect(
         total <= MOST_LINES,
         f"These are {total} lines; at most {MOST_LINES} are allowed.",
+        given="every class and function of yours that the answer uses",
         yours=", ".join(f"{name} {n}" for name, n in parts.items()),
         likely="a name that is used once, or what PyTorch has in one call; comments, "
         "docstrings and line breaks do not count",
@@ -753,8 +758,13 @@ def _small_file(load: Any, folder: Path, c: SimpleNamespace, old: bool) -> Any:
             else "sizes of one model are written into your code; read config.json",
         ) from None
     if not isinstance(model, nn.Module):
-        what = "there is no return statement" if model is None else ""
-        raise Wrong(f"A model must come back, not {type(model).__name__}.", likely=what)
+        raise Wrong(
+            f"A model must come back, not {type(model).__name__}.",
+            given=given,
+            likely="there is no return statement"
+            if model is None
+            else "the entries or what load_state_dict says; return the model",
+        )
     ids = torch.randint(1, c.vocab_size, (3, 5))
     mask, types = _masks(3, 5), torch.randint(0, 2, (3, 5))
     with torch.no_grad():
@@ -775,7 +785,15 @@ def _small_file(load: Any, folder: Path, c: SimpleNamespace, old: bool) -> Any:
         likely="load_state_dict was not called, or strict=False passed over them",
     )
     want = _bert(w, ids, mask, types, c)
-    expect_close(hidden, want, "The vectors are wrong.", given=given, tol=1e-4)
+    expect_close(
+        hidden,
+        want,
+        "The vectors are wrong.",
+        given=given,
+        likely="an entry went to another parameter of the same shape: query, key and "
+        "value, or the two LayerNorms of a layer",
+        tol=1e-4,
+    )
     _expect_pooled(pooled, want, w, given)
     return model
 
@@ -809,6 +827,7 @@ def _expect_own_code(load: Any, model: nn.Module) -> None:
     expect(
         not parts,
         f"{parts[:1] and parts[0]} is not your own code.",
+        given="the classes and functions that your answer uses",
         likely="the model is to be yours; of bertlib, take data and checks alone",
     )
 

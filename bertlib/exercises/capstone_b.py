@@ -62,6 +62,7 @@ def _batch_of(
     expect(
         given == sentences,
         "Your function changes the sentences.",
+        given="a list of lists of ids, compared before and after",
         likely="append, insert or +=; make a new list: [CLS, *words, SEP]",
     )
     ids, real = _rows(sentences)
@@ -297,8 +298,11 @@ def _built(build: Any, V: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     expect(
         isinstance(got, tuple | list) and len(got) == 2,
         "A pair must come back: the model, and its optimizer.",
+        given="build(vocab_size)",
         yours=type(got).__name__,
-        likely="there is no return statement" if got is None else "",
+        likely="there is no return statement"
+        if got is None
+        else "the optimizer belongs to it: return model, optimizer",
     )
     model, optimizer = got
     expect(
@@ -318,12 +322,13 @@ def _logits(model: Any, ids: Tensor, mask: Tensor, V: int) -> Tensor:
         raise Wrong(
             "model(input_ids=..., attention_mask=...) must return something with "
             "`.logits` of shape (B, T, vocab_size).",
+            given=f"input_ids of shape {tuple(ids.shape)}, vocab_size {V}",
             yours=f"logits of shape {shape}" if shape else type(out).__name__,
             likely="vocab_size of one language is written into the function"
             if shape and shape[:-1] == ids.shape
             else "a tensor alone; put it into a NamedTuple with loss and logits"
             if isinstance(out, Tensor)
-            else "",
+            else "what comes back has no attribute logits, or not one for each token",
         )
     return logits
 
@@ -342,6 +347,7 @@ def check_build(build: Any) -> None:
     expect(
         not shared,
         "Two calls give models that share their parameters.",
+        given="build(vocab_size), called twice",
         likely="the model is made outside of the function",
     )
 
@@ -353,6 +359,7 @@ def _expect_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     expect(
         not missing,
         "The optimizer does not hold every parameter.",
+        given="model.parameters() beside the groups of the optimizer",
         yours=f"missing: {', '.join(missing[:4])}",
         likely="groups made by name left some out; ask each parameter for its dim()",
     )
@@ -360,6 +367,7 @@ def _expect_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     expect(
         not strangers,
         "The optimizer holds parameters that are not in the model.",
+        given="model.parameters() beside the groups of the optimizer",
         likely="it was made for another model, or before a part was exchanged",
     )
     for p, group in held:
@@ -377,6 +385,7 @@ def _expect_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     expect(
         type(optimizer) is not torch.optim.Adam,
         "torch.optim.Adam adds the decay to the gradient, where it is divided away.",
+        given="a group with weight_decay above 0",
         likely="AdamW decays beside the step (chapter 8)",
     )
 
@@ -389,6 +398,7 @@ def _expect_reader(model: nn.Module, V: int) -> None:
         loss.item() < 1.5 * math.log(V),
         f"Before training the loss is {loss.item():.1f}; even guessing has "
         f"{math.log(V):.1f}.",
+        given="three sentences of 6, 30 and 9 words, random labels",
         likely="the first weights are too large: at most 0.1 or so (chapter 5)",
     )
     labels = torch.full_like(ids, IGNORE)
@@ -429,6 +439,7 @@ def _expect_order(model: nn.Module, ids: Tensor, mask: Tensor, V: int) -> None:
     expect(
         far > 1e-12,
         "A word at the end of a sentence cannot change what is predicted at its start.",
+        given="a sentence of 30 words, with another last word",
         likely="a model without attention, or one that looks back only",
     )
     swapped = ids.clone()
@@ -569,6 +580,7 @@ def check_train(train: Any) -> None:
     expect(
         all(run.model.training_when_called),
         "The model is not in training mode.",
+        given="a model that is in eval mode when it comes",
         likely="model.train() is missing; somebody may have measured with it before",
     )
 
@@ -578,6 +590,7 @@ def _expect_steps(run: _Run, steps: int) -> None:
     expect(
         done == steps,
         f"The optimizer took {done} steps; it must take {steps}.",
+        given=f"{steps} steps",
         likely="optimizer.step() is missing"
         if done == 0
         else "the range is off by one",
@@ -597,6 +610,7 @@ def _expect_steps(run: _Run, steps: int) -> None:
     expect(
         calls == steps,
         f"The model runs {calls} times in {steps} steps.",
+        given=f"{steps} steps",
         likely="it runs twice in a step, once for the loss and once for the logits",
     )
 
@@ -701,16 +715,20 @@ def _expect_losses(run: _Run, steps: int) -> None:
     expect(
         isinstance(losses, list | tuple) and len(losses) == steps,
         f"A list of {steps} losses must come back.",
+        given=f"{steps} steps",
         yours=type(losses).__name__
         if not isinstance(losses, list | tuple)
         else f"{len(losses)} of them",
-        likely="there is no return statement" if losses is None else "",
+        likely="there is no return statement"
+        if losses is None
+        else "a plain number for each step, appended to a list",
     )
     for at, (got, want) in enumerate(zip(losses, run.right_losses, strict=True)):
         kept = isinstance(got, Tensor) and got.requires_grad
         expect(
             not kept,
             "A loss still holds the graph it came from, and so all memory of its step.",
+            given=f"the loss of step {at}",
             likely="append loss.item(), a plain number",
         )
         expect(
@@ -792,6 +810,7 @@ def _measured(pretrain: Any, dialect: Dialect, seconds: float) -> Scores:
     expect(
         given == dialect.sentences,
         "Your function changes the sentences.",
+        given="a list of lists of ids, compared before and after",
         likely="sort, shuffle or append work in place; make a new list",
     )
     ids, mask = _rows(dialect.sentences[:3])

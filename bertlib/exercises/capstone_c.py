@@ -146,7 +146,9 @@ def check_windows(windows_of: Any) -> None:
                 f"{case.what} A window has no {key!r}.",
                 given=given,
                 yours=f"keys {sorted(got[0])}" if got else "no window",
-                likely="an empty context gives one window, too" if not got else "",
+                likely=f"a window is a dict with the keys {', '.join(KEYS)}"
+                if got
+                else "an empty context gives one window, too",
             )
         _expect_cut(case, [_plain(w) for w in got], right, given)
 
@@ -339,6 +341,7 @@ def check_train(train: Any) -> None:
         expect(
             all(run.model.modes),
             "The model is not in training mode.",
+            given="a model that is in eval mode when it comes",
             likely="model.train() is missing; dropout is off without it",
         )
     _expect_order(train)
@@ -451,8 +454,11 @@ def _expect_losses(run: _Run) -> None:
     expect(
         isinstance(losses, list | tuple) and len(losses) == len(wants),
         f"A list of {len(wants)} losses must come back, one for each step.",
+        given=f"rows for {len(wants)} steps",
         yours=type(losses).__name__,
-        likely="there is no return statement" if losses is None else "",
+        likely="there is no return statement"
+        if losses is None
+        else "a plain number for each step, appended to a list",
     )
     for at, (got, (want, gradient)) in enumerate(zip(losses, wants, strict=True)):
         value = float(got.detach() if isinstance(got, Tensor) else got)

@@ -795,6 +795,7 @@ def _measured(pretrain: Any, dialect: Dialect, seconds: float) -> Scores:
     if not isinstance(model, nn.Module):
         raise Wrong(
             f"A model must come back, not {type(model).__name__}.",
+            given=f"{len(dialect.sentences):,} sentences, {seconds:g} seconds",
             likely="there is no return statement"
             if model is None
             else "train returns losses; pretrain returns the model",
@@ -820,6 +821,7 @@ def _measured(pretrain: Any, dialect: Dialect, seconds: float) -> Scores:
     expect(
         math.isfinite(scores.loss),
         "The model's loss is no number any more.",
+        given="sentences that the check has drawn itself",
         likely="the rate is too high, or its gradient is not clipped",
     )
     return scores

@@ -579,8 +579,14 @@ def reader(folder, learn, dev, length=64, stride=24, epochs=2, longest=12):
 
 
 @right("C.4")
-def make_plain_reader(folder, learn, dev):
-    return reader(folder, learn, dev)[0]
+def make_reader(folder, learn, dev):
+    ask, read = reader(folder, learn, dev)
+
+    def answer(question, context):
+        return ask(question, context)
+
+    answer.read = read
+    return answer
 
 
 @right("C.4")
@@ -679,63 +685,66 @@ def make_answers(folder, learn, dev):
 
 
 @right("C.5")
-def improve_by_length(folder, learn, dev):
-    before, read = reader(folder, learn, dev)
-
+def improve_by_length(before, folder, learn, dev):
     def after(question, context):
-        return choose_from_a_list(*read(question, context), context, 6, 0.0)
+        return choose_from_a_list(*before.read(question, context), context, 6, 0.0)
 
-    return before, after
+    return after
 
 
 @right("C.5")
-def improve_by_threshold(folder, learn, dev):
-    before, read = reader(folder, learn, dev, epochs=1)
-    return [
-        before,
-        lambda question, context: choose_with_tensors(
-            *read(question, context), context, 12, -2.0
-        ),
-    ]
-
-
-@wrong("C.5", says="Two functions must come back")
-def improve_alone(folder, learn, dev):
-    return make_silent_reader(folder, learn, dev)
+def improve_by_a_vote(before, folder, learn, dev):
+    """A second reader speaks where the first says nothing."""
+    second, _ = reader(folder, learn, dev, length=48, stride=16, epochs=1)
+    return lambda question, context: (
+        before(question, context) or second(question, context)
+    )
 
 
 @wrong("C.5", says="there is no return statement")
-def improve_nothing(folder, learn, dev):
+def improve_nothing(before, folder, learn, dev):
     make_silent_reader(folder, learn, dev)
 
 
-@wrong("C.5", says="Two functions must come back")
-def improve_numbers(folder, learn, dev):
+@wrong("C.5", says="A function ask(question, context) must come back")
+def improve_numbers(before, folder, learn, dev):
     return 41.3, 44.0
 
 
-@wrong("C.5", says="saying nothing at all reaches")
-def improve_a_straw_man(folder, learn, dev):
-    before = make_silent_reader(folder, learn, dev)
-    return before, make_sentence_reader(folder, learn, dev)
+@wrong("C.5", says="The reader that came in came back")
+def improve_not_at_all(before, folder, learn, dev):
+    return before
+
+
+@wrong("C.5", says="Your function changes the reader")
+def improve_in_place(before, folder, learn, dev):
+    for cell in before.__closure__:  # what a shared attribute or model would do
+        cell.cell_contents = lambda question, context: context[:3] or None
+    return lambda question, context: before(question, context)
 
 
 @wrong("C.5", says="dropout is on")
-def improve_by_chance(folder, learn, dev):
-    before = make_silent_reader(folder, learn, dev)
-    return before, make_reader_in_training_mode(folder, learn, dev)
+def improve_by_chance(before, folder, learn, dev):
+    return make_reader_in_training_mode(folder, learn, dev)
 
 
 @wrong("C.5", says="cut the answer out of the context")
-def improve_by_decoding(folder, learn, dev):
-    before = make_silent_reader(folder, learn, dev)
-    return before, make_reader_that_decodes(folder, learn, dev)
+def improve_by_decoding(before, folder, learn, dev):
+    return make_reader_that_decodes(folder, learn, dev)
 
 
 @wrong("C.5", says="a context longer than the model reads")
-def improve_without_windows(folder, learn, dev):
-    before = make_silent_reader(folder, learn, dev)
-    return before, make_reader_without_windows(folder, learn, dev)
+def improve_without_windows(before, folder, learn, dev):
+    return make_reader_without_windows(folder, learn, dev)
+
+
+@wrong("C.5", says="An empty context holds no answer")
+def improve_and_always_answer(before, folder, learn, dev):
+    def after(question, context):
+        words = context.split() or [""]
+        return before(question, context) or (words[0] if context else "nothing")
+
+    return after
 
 
 # --- changes that are no mistake ------------------------------------------------------

@@ -101,7 +101,11 @@ def _names_of_bert(c: SimpleNamespace) -> dict[str, tuple[int, ...]]:
 def _named(module: Any, names: dict[str, tuple[int, ...]], given: str) -> nn.Module:
     """The answer's module, ready to be compared, if its parameters have these names."""
     if not isinstance(module, nn.Module):
-        raise Wrong(f"An nn.Module is needed, not {type(module).__name__}.")
+        raise Wrong(
+            f"An nn.Module is needed, not {type(module).__name__}.",
+            given=given,
+            likely="the class does not inherit from nn.Module",
+        )
     found = {name: tuple(t.shape) for name, t in module.state_dict().items()}
     found = {n: s for n, s in found.items() if not n.endswith("position_ids")}
     missing, extra = sorted(names.keys() - found), sorted(found.keys() - names)
@@ -307,6 +311,7 @@ def _expect_gradient(module: nn.Module, *inputs: Any) -> None:
     expect(
         out.requires_grad,
         "The result has lost its gradient.",
+        given="the same input once more, and a loss on it",
         likely=".data, detach or torch.no_grad; stay with tensors",
     )
     (out * torch.randn_like(out)).sum().backward()
@@ -472,6 +477,7 @@ def check_layer(cls: Any) -> None:
                 module.attention(x, mask),
                 inner,
                 "The attention in your layer is wrong.",
+                given=f"x of shape {tuple(x.shape)}, module.attention(x, mask)",
                 likely="your Attention of A.2; run its check",
             )
             expect_close(
@@ -718,6 +724,7 @@ def _expect_few_lines(load: Any, model: nn.Module) -> None:
     except OSError as error:
         raise Wrong(
             f"Your lines cannot be counted: {error}.",
+            given="the functions and classes of your model",
             likely="a part was made by exec, and its source is not to be found",
         ) from None
     total = sum(parts.values())
@@ -837,7 +844,12 @@ def _agrees_with_transformers(load: Any) -> None:
     try:
         folder = minilm_folder()
     except NotFetched as error:
-        raise Wrong(f"The published weights are missing: {error}") from None
+        raise Wrong(
+            f"The published weights are missing: {error}",
+            given="minilm_folder()",
+            likely="no network where the weights have not been fetched yet; your code "
+            "may be right",
+        ) from None
     found = load_results("minilm_layers")
     want = torch.tensor(found["states"][-1])  # (T, 8)
     ids, types = torch.tensor(found["ids"]), torch.tensor(found["token_type_ids"])

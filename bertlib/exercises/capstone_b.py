@@ -56,6 +56,7 @@ def _batch_of(
     expect(
         isinstance(got, dict) and all(key in got for key in KEYS),
         f"A dict with the keys {', '.join(KEYS)} must come back.",
+        given=f"{len(sentences)} sentences",
         yours=f"keys {sorted(got)}" if isinstance(got, dict) else type(got).__name__,
         likely="there is no return statement" if got is None else "",
     )
@@ -75,9 +76,11 @@ def _batch_of(
             given=where,
             likely="a row is [CLS] words [SEP], and the longest one sets T",
         )
-        floating = got[key].is_floating_point()
         expect(
-            not floating, f"{key} has dtype {got[key].dtype}; ids are whole numbers."
+            not got[key].is_floating_point(),
+            f"{key} has dtype {got[key].dtype}; ids are whole numbers.",
+            given=where,
+            likely="torch.zeros makes floats: dtype=torch.long",
         )
     _expect_rows(got, ids, real, where)
     return got
@@ -254,6 +257,7 @@ def _expect_fates(got: Batch, ids: Tensor, V: int) -> None:
     expect(
         most < 0.2 * len(strange),
         "The random words are all the same one.",
+        given=f"{len(strange)} random words of one batch",
         likely="one word was drawn for the whole batch; draw one for each place",
     )
     of_three = chosen.sum(dim=1) >= 3
@@ -308,7 +312,9 @@ def _built(build: Any, V: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     expect(
         isinstance(model, nn.Module) and isinstance(optimizer, torch.optim.Optimizer),
         "The first is an nn.Module, the second a torch.optim.Optimizer.",
+        given=f"vocab_size {V}",
         yours=f"{type(model).__name__}, {type(optimizer).__name__}",
+        likely="exchanged: the model comes first",
     )
     return model, optimizer
 

@@ -728,8 +728,11 @@ def _made(make: Any, *inputs: Any) -> Ask:
     expect(
         callable(ask),
         "A function ask(question, context) must come back.",
+        given="a folder, questions to learn from, questions to choose by",
         yours=type(ask).__name__,
-        likely="there is no return statement" if ask is None else "",
+        likely="there is no return statement"
+        if ask is None
+        else "its answers or its score came back, and not the function itself",
     )
     return ask
 
@@ -778,7 +781,13 @@ def _expect_form(ask: Ask, rows: list[Asked]) -> None:
             likely="dropout is on: model.eval() before it is asked",
         )
     got = ask("who had a cat ?", "")
-    expect(got is None, "An empty context holds no answer: None.", yours=show(got))
+    expect(
+        got is None,
+        "An empty context holds no answer: None.",
+        given='question "who had a cat ?", context ""',
+        yours=show(got),
+        likely="a span was read off although no token has a place in the context",
+    )
 
 
 def _held_out() -> list[Asked]:
@@ -830,6 +839,7 @@ def check_improve(improve: Any) -> None:
     if make is None:
         raise Wrong(
             "Your make_reader is not to be found.",
+            given="improve, in a notebook without make_reader",
             likely="this stage begins with the reader of C.4; run its cell first",
         )
     with _rehearsal() as (folder, learn, dev):
@@ -839,12 +849,14 @@ def check_improve(improve: Any) -> None:
         expect(
             after is not before,
             "The reader that came in came back.",
+            given="improve(before, folder, learn, dev)",
             likely="return a new function; the old one is what it is compared with",
         )
         _expect_form(after, learn)
         expect(
             said == [before(*row[:2]) for row in learn[:5]],
             "Your function changes the reader that it was given.",
+            given="five questions, asked before and after the call",
             likely="an attribute of it, or its model, was set anew; work on a copy",
         )
     if not WHOLE:

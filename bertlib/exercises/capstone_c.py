@@ -325,7 +325,10 @@ def _run(
         torch.manual_seed(other)  # another chance than the generator's
         losses = train(model, optimizer, rows, epochs, batch_size, 0.2, generator)
     expect(
-        rows == kept, "Your function changes the rows.", likely="append pads in place"
+        rows == kept,
+        "Your function changes the rows.",
+        given=f"{n} rows, batches of {batch_size}",
+        likely="append or += pads the lists in place; make new ones",
     )
     return _Run(losses, model, optimizer, rows)
 
@@ -579,6 +582,8 @@ def check_choose(choose: Any) -> None:
         expect(
             got is None or isinstance(got, str),
             f"A string or None must come back, not {type(got).__name__}.",
+            given=f"{len(windows)} windows, longest {longest}",
+            likely="places or a score came back; cut the answer out of the context",
         )
         right = _best(windows, starts, ends, context, longest, threshold)
         results.append((got, right))
@@ -587,7 +592,13 @@ def check_choose(choose: Any) -> None:
         _complain(failed, results, seen)
     empty = {"offsets": [None] * 4}
     got = choose([empty], [[0.0] * 4], [[0.0] * 4], "", 5, math.inf)
-    expect(got is None, "An empty context has no answer: None.", yours=show(got))
+    expect(
+        got is None,
+        "An empty context has no answer: None.",
+        given="one window without a token of the context, threshold inf",
+        yours=show(got),
+        likely="a span was read off although no token has a place in the context",
+    )
 
 
 def _choice_case(rng: random.Random, windows: int, longest: int) -> Any:
@@ -743,7 +754,12 @@ def _trained(make: Any) -> Ask:
         try:
             folder = minilm_folder()
         except NotFetched as error:
-            raise Wrong(f"The published weights are missing: {error}") from None
+            raise Wrong(
+                f"The published weights are missing: {error}",
+                given="minilm_folder()",
+                likely="no network where the weights have not been fetched yet; your "
+                "code may be right",
+            ) from None
         learn, dev = load_questions("train"), load_questions("dev")
         make.kept_by_the_check = staticmethod(_made(make, folder, learn, dev))
     kept: Any = vars(make)["kept_by_the_check"]

@@ -14,6 +14,7 @@ import contextlib
 import copy
 import io
 import itertools
+import linecache
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,10 +240,21 @@ def passes(solution: grading.Answer, source: str) -> bool:
     namespace["_tick"] = tick
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            exec(compile(counted(source), "<mutant>", "exec"), namespace)
+            run_cell(source, "<mutant>", namespace, counted(source))
         except (Exception, SystemExit):
             return False
     return bool(verdicts) and verdicts[-1].status == "passed"
+
+
+def run_cell(
+    source: str,
+    name: str,
+    namespace: dict[str, Any],
+    tree: ast.Module | None = None,
+) -> None:
+    """Run a cell, or its tree, as a notebook does: its lines are known by its name."""
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    exec(compile(tree or source, name, "exec"), namespace)
 
 
 def counted(source: str) -> ast.Module:
@@ -259,9 +271,9 @@ def setting(solution: grading.Answer) -> dict[str, Any]:
     if solution.number not in _settings:
         namespace: dict[str, Any] = {"__name__": "chapter"}
         with contextlib.redirect_stdout(io.StringIO()):
-            for cell in solution.before:
+            for k, cell in enumerate(solution.before):
                 with contextlib.suppress(NotImplementedError):
-                    exec(cell, namespace)
+                    run_cell(cell, f"<cell {k}>", namespace)
         _settings.clear()
         _settings[solution.number] = namespace
     return dict(_settings[solution.number])

@@ -1,7 +1,6 @@
 """Every exercise: its stub, its solution, and the answers in the bank."""
 
 import importlib
-import linecache
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,11 @@ def output_of(path: Path, number: str, tag: str, capsys: Any) -> str:
     answer = next(a for a in grading.answers(path, tag) if a.number == number)
     namespace: dict[str, Any] = {"__name__": "chapter"}
     for k, source in enumerate(answer.before):
-        run(source, f"<cell {k}>", namespace)
+        mutation.run_cell(source, f"<cell {k}>", namespace)
         namespace["check"] = lambda number, solution=False: lambda answer: answer
     namespace["check"] = check
-    run(answer.source, "<answer>", namespace)
+    mutation.run_cell(answer.source, "<answer>", namespace)
     return capsys.readouterr().out.splitlines()[-1]
-
-
-def run(source: str, name: str, namespace: dict[str, Any]) -> None:
-    """Run a cell as a notebook does: its lines can be looked up by its name."""
-    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
-    exec(compile(source, name, "exec"), namespace)
 
 
 def rehearsal_alone(answer: bank.Answer, monkeypatch: Any) -> None:

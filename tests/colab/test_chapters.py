@@ -1,7 +1,7 @@
 """Stamped notebooks run in an environment like Colab's, each in an empty folder.
 
-A run of the suite takes three chapters: pictures and labs, real weights, many
-installed things at once. `make colab` takes all of them.
+A run of the suite takes three chapters: pictures and labs, real weights, files
+written and read. `make colab` takes all of them.
 """
 
 import os
@@ -21,7 +21,7 @@ FOLDERS = {
     for folder in ("chapters", "capstones")
     for path in sorted((ROOT / folder).glob("*.ipynb"))
 }
-FEW = ["03_attention", "05_model", "12_ner"]
+FEW = ["03_attention", "05_model", "07_data"]
 NAMES = list(FOLDERS) if os.environ.get("COLAB") == "all" else FEW
 
 

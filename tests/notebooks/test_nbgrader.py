@@ -220,7 +220,10 @@ def verdicts(notebook: Any) -> list[str]:
 
 
 @each_notebook
-def test_the_solution_in_the_source_passes_each_test_cell(course, path):
+def test_the_solution_in_the_source_passes_each_test_cell(course, path, monkeypatch):
+    for letter in "bc":  # the long run of an answer that trains is its notebook's own
+        module = importlib.import_module(f"bertlib.exercises.capstone_{letter}")
+        monkeypatch.setattr(module, "WHOLE", False)
     found = verdicts(read(course / "source", path))
     assert found == [""] * len(stubs(path))
 

@@ -29,7 +29,7 @@ sys.path += [str(ROOT), str(ROOT / "tools")]
 
 from student import without_solutions  # noqa: E402
 
-from bertlib.exercises import notebooks  # noqa: E402
+from bertlib.exercises.grading import notebooks  # noqa: E402
 from tests.exercises import bank  # noqa: E402
 
 Marks = dict[tuple[str, str], str]  # (notebook, exercise): status

@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from bertlib.exercises import marks, progress
-from bertlib.exercises.grading import Limits, Report, grade
+from bertlib.exercises import progress
+from bertlib.exercises.grading import Limits, Report, grade, marks
 
 
 def main() -> None:

@@ -13,9 +13,17 @@ import nbformat
 import pytest
 
 import bertlib
-from bertlib.exercises import checking, grading, isolation, marks
+from bertlib.exercises import checking, grading
 from bertlib.exercises.__main__ import main
-from bertlib.exercises.grading import Answer, Limits, Mark, Report
+from bertlib.exercises.grading import (
+    Answer,
+    Limits,
+    Mark,
+    Report,
+    grader,
+    isolation,
+    marks,
+)
 
 SETUP = "import torch\nfrom bertlib.exercises import check"
 RIGHT = '@check("3.1")\ndef mix(s, v):\n    return s.softmax(-1) @ v'
@@ -253,7 +261,7 @@ def test_a_notebook_without_exercises_is_named(tmp_path):
 
 
 def test_a_notebook_whose_process_dies_keeps_all_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(grading, "_grade", dying)
+    monkeypatch.setattr(grader, "_grade", dying)
     found = report(notebook(tmp_path, RIGHT))
     assert [m.exercise for m in found.marks] == ["3.1", "3.2"]
     assert [m.status for m in found.marks] == ["passed", "stopped"]
@@ -276,11 +284,12 @@ def at_call(body: str) -> str:
 
 OWN = "class Own({base}):\n    {body}\n"
 C = "import bertlib.exercises.checking as c\n"
+T = "import bertlib.exercises.grading.trial as t\n"
 TRICKS = {
     "own check": f"def check(n):\n    return print\n{WRONG}",
     "no check": f"{C}c.expect_close = lambda *a, **k: None\n{WRONG}",
     "check of one's own": f'{C}c.CHECKS["3.1"] = lambda a: None\n{WRONG}',
-    "no judge": f"import bertlib.exercises.trial as t\nt.judge = print\n{WRONG}",
+    "no judge": f"{T}t.judge = print\n{WRONG}",
     "patch": f"torch.allclose = lambda *a, **k: True\n{WRONG}",
     "patch at call": at_call("torch.allclose = lambda *a, **k: True"),
     "patch that is taken back": at_call(
@@ -485,7 +494,7 @@ def test_memory_is_limited_by_megabytes(tmp_path):
 )
 def test_where_nothing_can_be_forked_a_process_is_started(monkeypatch, answer, words):
     monkeypatch.setattr(isolation, "START", "spawn")
-    work = partial(grading._sit, Answer("3.1", answer, []))
+    work = partial(grader._sit, Answer("3.1", answer, []))
     end = isolation.run_alone(work, Limits(seconds=1))
     assert words in (end.lines[-2] if words == "passed" else end.reason)
 

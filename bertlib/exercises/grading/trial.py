@@ -25,11 +25,11 @@ import torch
 
 import bertlib
 from bertlib.exercises.checking import judge
-from bertlib.exercises.clean import Clean
-from bertlib.exercises.confine import Say
-from bertlib.exercises.guard import forbid, watch
-from bertlib.exercises.inventory import subclasses
-from bertlib.exercises.notebooks import DECORATOR, Answer, needed, parsed
+from bertlib.exercises.grading.clean import Clean
+from bertlib.exercises.grading.confine import Say
+from bertlib.exercises.grading.guard import forbid, watch
+from bertlib.exercises.grading.inventory import subclasses
+from bertlib.exercises.grading.notebooks import DECORATOR, Answer, needed, parsed
 
 # What every answer may use, whatever has become of its notebook's own setup cell.
 SETUP = """\

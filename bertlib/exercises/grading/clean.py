@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._device import DeviceContext
 
-from bertlib.exercises import inventory
-from bertlib.exercises.inventory import name_of
+from bertlib.exercises.grading import inventory
+from bertlib.exercises.grading.inventory import name_of
 
 NO_FILE = "<string>"
 CACHE = "__slotnames__"  # copying an object notes this in its class

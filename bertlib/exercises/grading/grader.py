@@ -18,12 +18,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bertlib.exercises import isolation, notebooks
-from bertlib.exercises.confine import Limits, Say
-from bertlib.exercises.isolation import End, run_alone
-from bertlib.exercises.notebooks import Answer, answers
-
-__all__ = ["Answer", "Limits", "Mark", "Report", "answers", "grade"]
+from bertlib.exercises.grading import isolation, notebooks
+from bertlib.exercises.grading.confine import Limits, Say
+from bertlib.exercises.grading.isolation import End, run_alone
+from bertlib.exercises.grading.notebooks import Answer, answers
 
 CAPSTONE = 400.0  # processor seconds at least: some of its answers train a model
 # The same for all: one thread, one order of sets, no GPU, no window.
@@ -104,7 +102,7 @@ def _report(path: Path, limits: Limits) -> Report:
     server = isolation.START == "fork"  # has torch loaded, and forks
     context: Any = multiprocessing.get_context("forkserver" if server else "spawn")
     if server:
-        context.set_forkserver_preload(["bertlib.exercises.trial"])
+        context.set_forkserver_preload(["bertlib.exercises.grading.trial"])
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_grade, args=(path, limits, there))
     try:
@@ -127,7 +125,7 @@ def _report(path: Path, limits: Limits) -> Report:
 
 def _grade(path: Path, limits: Limits, there: Connection) -> None:
     """In the process of a notebook: send the plan, each mark, and what is unusual."""
-    from bertlib.exercises import trial  # noqa: F401  loads all before any answer
+    from bertlib.exercises.grading import trial  # noqa: F401  loads all before any answer
 
     isolation.adopt()
     try:
@@ -219,7 +217,9 @@ def _named(cell: str) -> str:
 
 
 def _sit(answer: Answer, folder: str, say: Say) -> None:
-    from bertlib.exercises import trial  # in the child: it takes seconds to load
+    from bertlib.exercises.grading import (
+        trial,
+    )  # in the child: it takes seconds to load
 
     trial.sit(answer, folder, say)
 

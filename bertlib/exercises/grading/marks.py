@@ -6,7 +6,7 @@ import io
 import json
 from pathlib import Path
 
-from bertlib.exercises.grading import Mark, Report
+from bertlib.exercises.grading.grader import Mark, Report
 
 COLUMNS = ["notebook", "exercise", "score", "status", "message"]
 NAMED = ("missing", "stopped", "refused", "unreadable")

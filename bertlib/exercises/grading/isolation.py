@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bertlib.exercises.confine import BREAK, SAYS, Limits, Say, confine, sayer
+from bertlib.exercises.grading.confine import BREAK, SAYS, Limits, Say, confine, sayer
 
 Work: TypeAlias = Callable[[str, Say], None]  # (folder, say)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bertlib.exercises.clean import Clean
+from bertlib.exercises.grading.clean import Clean
 
 # What an answer may not do: the beginning of an audit event, and words for it.
 REFUSED = {

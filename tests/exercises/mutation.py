@@ -1,7 +1,7 @@
 """Mutants: each solution of the course with one small thing changed.
 
     python -m tests.exercises.mutation 3.2 [4.4 ...]     show the mutants that pass
-    python -m tests.exercises.mutation                   of every exercise
+    python -m tests.exercises.mutation                   of all that do not train
 
 A mutant that its check lets pass is either a hole in the check or no mistake at all.
 The second kind stands in `bank_chNN.py` under `equivalent`, with the reason. The
@@ -283,9 +283,10 @@ _settings: dict[str, dict[str, Any]] = {}
 
 
 def main() -> None:
-    from tests.exercises.test_exercises import cells
+    from tests.exercises.test_exercises import bank, cells
 
-    for number in sys.argv[1:] or [p.id for p in cells("solution")]:
+    every = [p.id for p in cells("solution") if p.id not in bank.TRAINS]
+    for number in sys.argv[1:] or every:
         total, left = survivors(number)
         print(f"{number}: {total} mutants, {len(left)} pass", flush=True)
         for mutant in left:

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bertlib.corpus import NotFetched
+
 CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
@@ -103,6 +105,10 @@ def judge(number: str, answer: Any, seed: int = 0) -> Verdict:
             return Verdict(number, "not attempted")
         except Wrong as wrong:
             return Verdict(number, "not yet", str(wrong), wrong.picture)
+        except NotFetched as error:
+            likely = "no network, and the file was never here; your code may be right"
+            text = Wrong(f"A file that is needed is missing: {error}", likely=likely)
+            return Verdict(number, "not yet", str(text))
         except (Exception, SystemExit) as error:
             return Verdict(number, "not yet", str(_crash(error)))
     return Verdict(number, "passed")

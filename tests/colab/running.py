@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -27,20 +26,16 @@ class Run:
     notebook: Any
     before: dict[str, str]
     after: dict[str, str]
-    crowd: float  # processes for each core when it began, 1 at least
 
     @property
     def bootstrap_seconds(self) -> float:
-        """How long the setup cell took, or would have on a machine of its own.
-
-        Where four processes share two cores, each gets half of what it could use.
-        """
+        """How long the setup cell took."""
         (cell,) = (c for c in self.notebook.cells if "setup" in tags(c))
         times = [
             datetime.fromisoformat(cell.metadata.execution[f"iopub.status.{moment}"])
             for moment in ("busy", "idle")
         ]
-        return (times[1] - times[0]).total_seconds() / self.crowd
+        return (times[1] - times[0]).total_seconds()
 
 
 @dataclass
@@ -55,14 +50,13 @@ class Colab:
         """The run of this notebook: the first time it is asked for, it takes place."""
         if path.name not in self.runs:
             before = self.installed()
-            crowd = max(1.0, psutil.getloadavg()[0] / (psutil.cpu_count() or 1))
             notebook = nbformat.read(path, as_version=4)
             try:
                 self.execute(notebook, path.stem)
                 after = self.installed()
             finally:
                 self.restore(before)
-            self.runs[path.name] = Run(notebook, before, after, crowd)
+            self.runs[path.name] = Run(notebook, before, after)
         return self.runs[path.name]
 
     def execute(self, notebook: Any, name: str) -> None:

@@ -77,7 +77,7 @@ def test_the_bootstrap_takes_less_than_20_seconds(colab, stamped):
     """What else a machine does makes a run slower, never faster: the fastest counts."""
     runs = [colab.run(stamped / f"{name}.ipynb") for name in NAMES]
     seconds = [run.bootstrap_seconds for run in runs]
-    print("bootstrap, seconds:", seconds, "crowd:", [run.crowd for run in runs])
+    print("bootstrap, seconds:", seconds)
     assert min(seconds) < 20
 
 

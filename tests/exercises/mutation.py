@@ -252,7 +252,7 @@ def run_cell(
     namespace: dict[str, Any],
     tree: ast.Module | None = None,
 ) -> None:
-    """Run a cell, or its tree, as a notebook does: its lines are known by its name."""
+    """Run a cell, or its tree, as a notebook does: a check can ask for its lines."""
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     exec(compile(tree or source, name, "exec"), namespace)
 

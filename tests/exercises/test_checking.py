@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from bertlib.corpus import NotFetched
 from bertlib.exercises import check
 from bertlib.exercises.checking import (
+    CHECKS,
     Wrong,
     call,
     expect_close,
@@ -51,6 +53,17 @@ def test_an_exception_is_reported_with_the_line_of_the_answer():
     message = judge("3.1", answer).message
     assert "AttributeError" in message
     assert "return scores.no_such_thing" in message
+
+
+def test_where_a_file_cannot_be_fetched_the_answer_is_not_blamed(monkeypatch):
+    def check_that_needs_weights(answer):
+        raise NotFetched("no vocab.txt here")
+
+    judge("3.1", None)  # loads the chapter's checks
+    monkeypatch.setitem(CHECKS, "3.1", check_that_needs_weights)
+    message = judge("3.1", torch.matmul).message
+    assert "no vocab.txt here" in message
+    assert "your code may be right" in message
 
 
 def test_an_unknown_number_is_refused():

@@ -79,13 +79,8 @@ def test_the_check_gives_the_verdict_meant_for(answer, monkeypatch):
 )
 def test_the_committed_verdict_of_a_solution_that_trains_is_passed(path, number):
     """And nbval compares it with what the cell prints when it runs."""
-    solutions = [
-        cell
-        for cell in nbformat.read(path, as_version=4).cells
-        if "solution" in cell.metadata.get("tags", [])
-        and f'check("{number}"' in cell.source
-    ]
-    (cell,) = solutions
+    cells = nbformat.read(path, as_version=4).cells
+    (cell,) = (c for c in cells if f'check("{number}", solution=True)' in c.source)
     assert "nbval-ignore-output" not in cell.metadata.tags
     text = "".join(out.text for out in cell.outputs if out.output_type == "stream")
     assert text.splitlines()[-1] == f"Exercise {number}: passed."

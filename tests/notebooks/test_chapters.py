@@ -322,8 +322,10 @@ def global_names(table: symtable.SymbolTable) -> Iterator[str]:
 def bound_names(statement: ast.stmt) -> set[str]:
     """The names that a statement gives to something, for the cells after it."""
     table = symtable.symtable(ast.unparse(statement), "cell", "exec")
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned()} | {
-        s.get_name() for s in table.get_symbols() if s.is_imported() or s.is_namespace()
+    return {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported()
     }
 
 

@@ -60,7 +60,7 @@ def read_windows(
             start, end, context, limits.max_answer, limits.n_best
         ):
             key = (a + shift, b + shift)
-            found[key] = max(score, found.get(key, -math.inf))
+            found[key] = max(score - window.penalty, found.get(key, -math.inf))
         silent = float(start[0]) + float(end[0])
         no_answer[window.row] = min(silent, no_answer.get(window.row, math.inf))
     readings = {}

@@ -44,17 +44,21 @@ class Limits:
         for name in ("max_question", "max_answer", "n_best"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        room = self.max_length - self.max_question - 3
-        if room < 1:
+        if self.room < 1:
             raise ValueError(
                 f"max_length is {self.max_length}; it must be at least max_question + "
                 f"4, here {self.max_question + 4}"
             )
-        if not 1 <= self.stride <= room:
+        if not 1 <= self.stride <= self.room:
             raise ValueError(
                 f"stride is {self.stride}; it must be 1 to max_length - max_question - "
-                f"3, here {room}, or windows would leave pieces out"
+                f"3, here {self.room}, or windows would leave pieces out"
             )
+
+    @property
+    def room(self) -> int:
+        """Pieces of the context in a window, beside the longest question."""
+        return self.max_length - self.max_question - 3
 
 # %% ../chapters/13_qa.ipynb #windows-cut
 def cut_windows(length: int, room: int, stride: int) -> list[range]:
@@ -90,6 +94,7 @@ class Window(NamedTuple):
     row: the number of its question. at: the piece of the context that it begins with.
     start_position, end_position: tokens of this row, where they are to be learned; both
         0, [CLS], where this window does not hold the answer; else -100.
+    penalty: what is taken off the scores of its spans; see `Finder`.
     """
 
     input_ids: list[int]
@@ -98,6 +103,7 @@ class Window(NamedTuple):
     at: int
     start_position: int = IGNORE
     end_position: int = IGNORE
+    penalty: float = 0.0
 
 # %% ../chapters/13_qa.ipynb #windows-make
 def make_windows(

@@ -24,14 +24,16 @@ from bertlib.answers import (
 )
 from bertlib.config import BertConfig
 from bertlib.corpus import NotFetched
+from bertlib.finder import Finder
 from bertlib.heads import BertForQuestionAnswering, SpanOutput
-from bertlib.pretrained import save_pretrained
+from bertlib.pretrained import load_pretrained, load_tokenizer, save_pretrained
 from bertlib.qa import course_questions, load_questions, main, split_groups
 from bertlib.reader import Reader, measure
 from bertlib.spans import Span, best_spans, piece_span
 from bertlib.squad import Answer, Question, read_squad, score_answer, score_answers
 from bertlib.textfile import Refused
 from bertlib.tokenizer import WordPieceTokenizer
+from bertlib.tuning import predict_batches
 from bertlib.vocabulary import SPECIAL_TOKENS
 from bertlib.windows import (
     Limits,
@@ -388,6 +390,131 @@ def test_a_context_of_3000_tokens_is_answered_through_its_windows(tokenizer, pla
     assert silent.answer is None
 
 
+# --- finding the place in a long context ---------------------------------------------
+
+
+def tiny_encoder(tokenizer: WordPieceTokenizer) -> Any:
+    """The middle of the tiny model, and how many rows it has seen."""
+    bert = tiny_model(tokenizer, longest=512).bert
+    bert.seen = 0
+
+    def count(module, inputs):
+        module.seen += len(inputs[0])
+
+    bert.register_forward_pre_hook(count)
+    return bert
+
+
+def long_context(words: int, seed: int = 0) -> str:
+    rng = random.Random(seed)
+    return " ".join(rng.choice(WORDS.split()) for _ in range(words))
+
+
+def test_the_windows_nearest_to_the_question_are_kept_in_order(tokenizer):
+    bert, context = tiny_encoder(tokenizer), long_context(90)
+    asked = [question(context, asked="who sold the lamp ?")]
+    windows = make_windows(asked, tokenizer, SMALL)
+    assert len(windows) > 10
+    finder = Finder(bert, tokenizer, 3, weight=7.0)
+    chosen = finder(asked, windows, tokenizer, SMALL)
+    room = SMALL.max_length - SMALL.max_question - 3
+    spans = tokenizer.spans(context)
+    cosines = []
+    for w in windows:  # one by one, through the model itself
+        last = min(w.at + room, len(spans)) - 1
+        pair = [context[spans[w.at][0] : spans[last][1]], asked[0].question]
+        with torch.no_grad():
+            a, b = (
+                bert(torch.tensor([tokenizer.encode(text).input_ids]))
+                .last_hidden_state[0]
+                .mean(0)
+                for text in pair
+            )
+        cosines.append(float(torch.cosine_similarity(a, b, dim=0)))
+    best = sorted(sorted(range(len(windows)), key=lambda i: -cosines[i])[:3])
+    assert [w.at for w in chosen] == [windows[i].at for i in best]
+    for w, i in zip(chosen, best, strict=True):
+        penalty = 7.0 * (max(cosines) - cosines[i])
+        assert w == windows[i]._replace(penalty=pytest.approx(penalty, abs=1e-4))
+    assert min(w.penalty for w in chosen) == 0
+
+
+def test_a_context_of_few_windows_is_read_whole(tokenizer):
+    bert = tiny_encoder(tokenizer)
+    asked = [question("red pies"), question(long_context(28), asked="who ?")]
+    windows = make_windows(asked, tokenizer, SMALL)
+    assert [w.row for w in windows] == [0, 1, 1, 1]
+    assert Finder(bert, tokenizer)(asked, windows, tokenizer, SMALL) == windows
+    assert bert.seen == 0
+
+
+def test_what_is_chosen_does_not_depend_on_the_other_questions(tokenizer):
+    """And a text that many questions share goes through the encoder once."""
+    bert, context = tiny_encoder(tokenizer), long_context(90)
+    texts = ["who ?", "who sold the lamp the keeper sold ?", "what sailed ?"]
+    asked = [question(context, asked=text) for text in texts]
+    asked.insert(1, question(long_context(80, seed=1), asked="what sold the boat ?"))
+    finder = Finder(bert, tokenizer, 2)
+
+    def chosen(questions):
+        windows = make_windows(questions, tokenizer, SMALL)
+        return finder(questions, windows, tokenizer, SMALL)
+
+    together = chosen(asked)
+    for row, one in enumerate(asked):
+        alone = chosen([one])
+        mine = [w._replace(row=0) for w in together if w.row == row]
+        assert [w.at for w in mine] == [w.at for w in alone]
+        assert [w.penalty for w in mine] == pytest.approx([w.penalty for w in alone])
+    bert.seen = 0
+    chosen([asked[0], *asked[2:]])
+    assert bert.seen == len(finder.vectors(context, tokenizer, SMALL)) + 3
+
+
+def test_a_span_of_a_window_farther_away_pays_for_it():
+    windows = [window(0, 0, 8)._replace(penalty=3.0), window(0, 8, 8)]
+    told = [logits(13, 0.0, a=(5, 6, 6.0)), logits(13, 0.0, a=(7, 7, 4.0))]
+    reading = read_windows(windows, told, Limits())[0]
+    assert [s.score for s in reading.spans[:2]] == [4.0, 3.0]
+    assert reading.no_answer == 0.0
+
+
+def test_minilm_finds_the_place_in_3000_pieces_of_the_course_corpus():
+    tokenizer, limits = load_tokenizer("minilm"), Limits()
+    asked = course_questions("test")
+    text, starts = "", {}
+    for q in asked:
+        if q.group not in starts and len(tokenizer.ids(text)) < 3000:
+            starts[q.group] = len(text)
+            text += q.context + "\n"
+    asked = [q for q in asked if q.answers and q.group in starts]
+    far = [q._replace(context=text) for q in asked]
+    windows = make_windows(far, tokenizer, limits)
+    finder = Finder(load_pretrained("minilm"), tokenizer)
+    chosen = finder(far, windows, tokenizer, limits)
+    assert len(far) > 60
+    assert len(windows) > 20 * len(far)
+    assert len(chosen) == 3 * len(far)
+    spans, found = tokenizer.spans(text), 0
+    for row, q in enumerate(asked):
+        answer, at = q.answers[0]
+        at += starts[q.group]
+        assert text[at : at + len(answer)] == answer
+        first, last = piece_span(spans, at, at + len(answer))
+        found += any(
+            w.at <= first and last < w.at + len(w.input_ids) - w.first - 1
+            for w in chosen
+            if w.row == row
+        )
+    assert found >= 0.9 * len(asked)
+
+
+@pytest.mark.parametrize(("numbers", "says"), [((0,), "most is 0"), ((3, -1.0), "-1")])
+def test_a_finder_that_finds_nothing_is_refused(tokenizer, numbers, says):
+    with pytest.raises(ValueError, match=says):
+        Finder(tiny_encoder(tokenizer), tokenizer, *numbers)
+
+
 # --- SQuAD files ---------------------------------------------------------------------
 
 
@@ -739,6 +866,56 @@ def test_predict_answers_about_a_file(trained, tmp_path, capsys):
     assert main(["predict", *options, "--question", "what sold ?"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["answer"], row["start"], row["end"]) == (None, None, None)
+
+
+def test_predict_reads_the_nearest_windows_of_a_long_text(
+    trained, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "text.txt"
+    context = "the keeper sailed , old pies . " * 12 + "the keeper sold the red lamp ."
+    path.write_text(context, encoding="utf-8")
+    options = ["predict", "--init", str(trained / "best"), "--context", str(path)]
+    options += ["--precision", "float32", "--question", "what sold ?"]
+    reader, read = Reader.load(trained / "best"), []
+
+    def predict_batches_noted(model, windows, *rest):
+        read.append(len(windows))
+        return predict_batches(model, windows, *rest)
+
+    monkeypatch.setattr("bertlib.reader.predict_batches", predict_batches_noted)
+    asked = [question(context, asked="what sold ?")]
+    number = len(make_windows(asked, reader.tokenizer, reader.limits))
+    assert number > 5
+    minilm = load_pretrained("minilm"), load_tokenizer("minilm")
+    for windows in (2, 3, 0):
+        assert main([*options, "--windows", str(windows)]) == 0
+        row = json.loads(capsys.readouterr().out)
+        reader.finder = Finder(*minilm, windows) if windows else None
+        [found] = reader.answer(asked)
+        assert (row["answer"], row["start"]) == (found.answer, found.start)
+        assert row["score"] == pytest.approx(found.score, abs=1e-4)
+        assert read == [windows or number] * 2
+        read.clear()
+    assert main(options) == 0
+    assert read == [3]
+
+
+def test_without_minilm_all_windows_can_still_be_read(
+    trained, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "text.txt"
+    path.write_text("the keeper sold the red lamp .", encoding="utf-8")
+    options = ["predict", "--init", str(trained / "best"), "--context", str(path)]
+    options += ["--precision", "float32", "--question", "what sold ?"]
+
+    def fails():
+        raise NotFetched("model.safetensors: not on this machine.")
+
+    monkeypatch.setattr("bertlib.hub.minilm_folder", fails)
+    assert main(options) == 2
+    shown = capsys.readouterr().err
+    assert "only --windows 0 needs no MiniLM: model.safetensors: not on" in shown
+    assert main([*options, "--windows", "0"]) == 0
 
 
 def test_predict_reads_json_lines_in_order(trained, monkeypatch, capsys):

@@ -692,7 +692,7 @@ def pretrain_returns_nothing(sentences, vocab_size, seconds):
 
 @wrong("B.4", says="a fixed number of steps")
 def pretrain_ignores_the_clock(sentences, vocab_size, seconds):
-    end = time.process_time() + 7.6
+    end = time.process_time() + 10.1
     while time.process_time() < end:
         pass
     return small_bert(vocab_size)

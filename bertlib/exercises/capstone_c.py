@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from bertlib.config import BertConfig
 from bertlib.corpus import minilm_folder
-from bertlib.exercises.capstone_b import Noted, expect_rates
+from bertlib.embeddings import BertEmbeddings
+from bertlib.exercises.capstone_b import PAD, SEP, Noted, expect_rates
 from bertlib.exercises.checking import Wrong, exercise, expect, show
 from bertlib.exercises.questions import Asked, Score, load_questions, score
 from bertlib.heads import BertForQuestionAnswering
@@ -710,9 +712,16 @@ def _small_folder(folder: Path) -> None:
 @exercise("C.4")
 def check_reader(make_reader: Any) -> None:
     """A rehearsal with a small model; then MiniLM, and questions with other names."""
-    with _rehearsal() as (folder, learn, dev):
+    with _rehearsal() as (folder, learn, dev), _segments() as told_apart:
         ask = _made(make_reader, folder, learn, dev)
         _expect_form(ask, learn)
+    expect(
+        told_apart[True] != {True} or told_apart[False] <= {True},
+        "When it is asked, the model reads other segments than in training.",
+        given="the segments of question and context, in training and in eval mode",
+        likely="Example(ids, first): first is the number of tokens up to the first "
+        "[SEP], that one included",
+    )
     if not WHOLE:
         return
     known = {row.question for row in load_questions("test")}
@@ -729,6 +738,31 @@ def _rehearsal() -> Iterator[tuple[Path, list[Asked], list[Asked]]]:
         _small_folder(folder)
         rows = _rehearsal_rows()
         yield folder, rows, rows[:5]
+
+
+@contextmanager
+def _segments() -> Iterator[dict[bool, set[bool]]]:
+    """Whether the pairs that a BERT reads have segment 0 up to the first [SEP] and 1
+    behind it: what was found in training mode (True) and in eval mode (False)."""
+    found: dict[bool, set[bool]] = {True: set(), False: set()}
+
+    def note(module: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
+        if not isinstance(module, BertEmbeddings) or inputs[0] is None:
+            return
+        ids = inputs[0]
+        kinds = torch.zeros_like(ids) if len(inputs) < 2 else inputs[1]
+        for row, kind in zip(ids, 0 * ids if kinds is None else kinds, strict=True):
+            ends = (row == SEP).long()
+            behind = (ends.cumsum(0) - ends).clamp(max=1)
+            if ends.sum() == 2:
+                same = bool((kind == behind)[row != PAD].all())
+                found[module.training].add(same)
+
+    handle = register_module_forward_pre_hook(note)
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 def _made(make: Any, *inputs: Any) -> Ask:

@@ -32,7 +32,8 @@ class Answer(NamedTuple):
 
 ANSWERS: list[Answer] = []
 EQUIVALENT: dict[tuple[str, str], str] = {}  # (number, change): why it is no mistake
-TRAINS = {"B.4", "C.4", "C.5"}  # their answers train a model: one seed, no mutants
+# Their answers train a model: one seed, and mutants only when `mutation.py` is told.
+TRAINS = {"B.4", "C.4", "C.5"}
 
 
 def wrong(number: str, says: str) -> Callable[[Any], Any]:

@@ -186,7 +186,10 @@ def test_the_page_keeps_its_height_while_a_control_moves(seen):
 
 
 def test_the_page_logs_no_error(seen):
-    assert seen.logged == []
+    """JupyterLab asks for a subshell of its own, and says so where a page is left
+    before the reply: that is how fast this test turns pages, no error of the course."""
+    left = "Canceled future for create_subshell_request"
+    assert [text for text in seen.logged if left not in text] == []
 
 
 def test_no_place_of_any_control_ends_in_an_error_or_a_warning(seen):

@@ -159,7 +159,7 @@ def ours(task: str, seed: int, scratch: bool) -> dict[str, float]:
         if task == "xquad":
             found |= long_context(f"{out}/best")
     names = ("accuracy", "f1", "macro_f1", "exact", "calibration_error")
-    names += ("short_f1", "all_windows_f1", "long_f1")
+    names += ("short_f1", "all_windows_f1", "long_f1", "no_penalty_f1")
     kept = {n: found[n] for n in names if isinstance(found.get(n), float)}
     return kept | {"seconds": used, "steps": last}
 
@@ -168,7 +168,8 @@ def long_context(folder: str, pieces: int = 3000, asked: int = 24) -> dict:
     """F1 on test questions about texts of so many pieces, made of the test paragraphs,
     with so many questions each: in its own paragraph (short_f1), in the whole text with
     all windows read (all_windows_f1), and as `predict --max-length 256` reads it, the
-    three windows nearest to the question (long_f1)."""
+    three windows nearest to the question (long_f1), also without a penalty for their
+    distance (no_penalty_f1)."""
     questions = qa.load_questions("xquad", test=True)
     tokenizer = load_tokenizer("minilm")
     short, long = [], []
@@ -186,12 +187,14 @@ def long_context(folder: str, pieces: int = 3000, asked: int = 24) -> dict:
             long.append(q._replace(context=text, answers=tuple(moved)))
         paragraphs = []
     reader, near = Reader.load(folder), Reader.load(folder, max_length=256)
-    near.finder = Finder(load_pretrained("minilm"), tokenizer)
-    return {
+    found = {
         "short_f1": measure(short, reader.answer(short))["f1"],
         "all_windows_f1": measure(long, reader.answer(long))["f1"],
-        "long_f1": measure(long, near.answer(long))["f1"],
     }
+    for name, weight in (("long_f1", 20.0), ("no_penalty_f1", 0.0)):
+        near.finder = Finder(load_pretrained("minilm"), tokenizer, weight=weight)
+        found[name] = measure(long, near.answer(long))["f1"]
+    return found
 
 
 def run(task: str, who: str, seed: int, seconds: float | None = None) -> dict:

@@ -25,8 +25,8 @@ class Finder:
             the same thing, such as MiniLM as it came; in eval mode.
         most: windows of one question that are read. Where there are no more, all are.
         weight: what a window's spans lose in score for each 1.0 by which its cosine
-            with the question is below that of the nearest window. On XQuAD 10 to 40 do
-            about equally well (benchmarks/finetuning.py has the questions).
+            with the question is below that of the nearest window. benchmarks/finetuning.py
+            measures what it is worth on XQuAD.
 
     Raises:
         ValueError: most is below 1, or weight is below 0.

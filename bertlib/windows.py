@@ -94,7 +94,8 @@ class Window(NamedTuple):
     row: the number of its question. at: the piece of the context that it begins with.
     start_position, end_position: tokens of this row, where they are to be learned; both
         0, [CLS], where this window does not hold the answer; else -100.
-    penalty: what is taken off the scores of its spans; see `Finder`.
+    penalty: what is taken off the scores of its spans. It is 0 until a `Finder`, which
+        is for long texts, says otherwise.
     """
 
     input_ids: list[int]

@@ -747,16 +747,13 @@ def _segments() -> Iterator[dict[bool, set[bool]]]:
     found: dict[bool, set[bool]] = {True: set(), False: set()}
 
     def note(module: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
-        if not isinstance(module, BertEmbeddings) or inputs[0] is None:
+        ids, kinds = (*inputs, None, None)[:2]
+        if not isinstance(module, BertEmbeddings) or ids is None:
             return
-        ids = inputs[0]
-        kinds = torch.zeros_like(ids) if len(inputs) < 2 else inputs[1]
-        for row, kind in zip(ids, 0 * ids if kinds is None else kinds, strict=True):
-            ends = (row == SEP).long()
-            behind = (ends.cumsum(0) - ends).clamp(max=1)
-            if ends.sum() == 2:
-                same = bool((kind == behind)[row != PAD].all())
-                found[module.training].add(same)
+        ends = (ids == SEP).long()
+        behind = (ends.cumsum(1) - ends).clamp(max=1)  # 1 after the first [SEP]
+        right = (ids == PAD) | (behind == (0 if kinds is None else kinds))
+        found[module.training].update(right.all(1)[ends.sum(1) == 2].tolist())
 
     handle = register_module_forward_pre_hook(note)
     try:

@@ -25,8 +25,8 @@ class Finder:
             the same thing, such as MiniLM as it came; in eval mode.
         most: windows of one question that are read. Where there are no more, all are.
         weight: what a window's spans lose in score for each 1.0 by which its cosine
-            with the question is below that of the nearest window. benchmarks/finetuning.py
-            measures what it is worth on XQuAD.
+            with the question is below that of the nearest window. What it is worth
+            on XQuAD: `long_context` of benchmarks/finetuning.py.
 
     Raises:
         ValueError: most is below 1, or weight is below 0.

@@ -57,7 +57,8 @@ for verb in ("rests", "likes", "does"):  # he laughs, she laughs, it laughs
 
 # %% ../chapters/07_data.ipynb #grammar-rules
 # What may follow what, and how often: numbers are weights, N is he, she, it or they,
-# a capital is another rule, anything else a class of WORDS or a word.
+# a capital is another rule, a dot ends the sentence and writes nothing, anything else
+# is a class of WORDS or a word.
 GRAMMAR = """
 Sentence = 2 name:he Verb:he | 2 name:she Verb:she | 3 the Noun:it | 3 the Noun:they
 Noun:N   = 3 noun:N After:N | 1 adjective noun:N After:N
@@ -182,12 +183,17 @@ class Grammar:
     def walks(
         self, seed: int, lengths: Collection[int] | None = None
     ) -> Iterator[tuple[list[int], list[int]]]:
-        """Endless sentences: (ids, states), of so many words, or of any length."""
+        """Endless sentences: (ids, states), of so many words, or of any length.
+
+        Raises:
+            ValueError: in 200,000 sentences none has one of these lengths.
+        """
         rng = np.random.default_rng([seed, 7])
         steps = self.transition.cumsum(axis=1)
         steps /= steps[:, -1:]  # sums of fractions may miss 1 by a rounding error
         sizes = (self.emission > 0).sum(axis=1)
         table = np.argsort(self.emission == 0, axis=1, kind="stable")  # words first
+        misses = 0
         while True:
             state = np.zeros(2048, dtype=int)
             words: list[NDArray[np.int64]] = []
@@ -199,7 +205,10 @@ class Grammar:
                 words.append(table[state, (u[1] * sizes[state]).astype(int)])
                 states.append(state)
             ids, paths = np.array(words).T, np.array(states).T  # (2048, longest)
-            ends = (paths > 0).sum(axis=1)
-            for i, n in enumerate(ends.tolist()):
-                if lengths is None or n in lengths:
-                    yield ids[i, :n].tolist(), paths[i, :n].tolist()
+            ends = (paths > 0).sum(axis=1).tolist()
+            fit = [i for i, n in enumerate(ends) if lengths is None or n in lengths]
+            misses = 0 if fit else misses + 1
+            if misses == 100:
+                raise ValueError(f"lengths is {lengths}; no sentence has so many words")
+            for i in fit:
+                yield ids[i, : ends[i]].tolist(), paths[i, : ends[i]].tolist()

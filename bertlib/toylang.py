@@ -199,18 +199,26 @@ class ToyLanguage(Grammar):
     def agreement_pairs(
         self, n: int, seed: int, lengths: Collection[int], attractor: bool
     ) -> list[Pair]:
-        """n sentences of one clause: only the subject tells the number of its verb.
+        """n sentences without a second main clause: the number of the verb can be told
+        from the subject alone.
 
         Args:
             lengths: of the sentences, in words.
             attractor: whether a noun of the other number stands between the two.
+
+        Raises:
+            ValueError: 10,000 sentences of these lengths have none that fits.
         """
         one, many = self._forms("it"), self._forms("they")
         twin = dict(zip(one + many, many + one, strict=True))  # of the other number
         found: list[Pair] = []
-        for ids, path in self.walks(seed, lengths):
+        for tried, (ids, path) in enumerate(self.walks(seed, lengths)):
             if len(found) == n:
                 break
+            if tried == 10_000 and not found:
+                raise ValueError(
+                    f"lengths is {lengths}, attractor {attractor}; no such sentence"
+                )
             rules = [self.states[s].rule.partition(":")[0] for s in path]
             if "Second" in rules:
                 continue

@@ -262,7 +262,9 @@ def _words(tokens: list[str], scores: list[float], n: int) -> list[int]:
     start, word_of = -1, []
     for i, token in enumerate(tokens):
         special = token in ("[CLS]", "[SEP]")
-        if not special and not (token.startswith("##") and start >= 0):
+        if special:
+            start = -1
+        elif not (token.startswith("##") and start >= 0):
             start = i
         word_of.append(-1 if special else start)
     left = {i for i in word_of if i >= 0}
@@ -348,6 +350,17 @@ def check_words(choose: Any) -> None:
         {
             (0, 1): "a piece after [CLS] joins [CLS] to a word",
             (2,): "a piece without the beginning of its word is a word of its own",
+        },
+    )
+    _words_case(
+        choose,
+        ["[CLS]", "a", "spoon", "[SEP]", "##ful", "of", "[SEP]"],
+        [0.9, 0.5, 0.1, 0.9, 0.6, 0.7, 0.9],
+        2,
+        "The choice is wrong where the second segment begins in the middle of a word.",
+        {
+            (2, 4): "a piece after [SEP] joins the last word before it",
+            (2, 5): "a piece without the beginning of its word is a word of its own",
         },
     )
     rng = random.Random(4)
@@ -772,6 +785,14 @@ def check_rows(my_rows: Any) -> None:
         given=given,
         likely="a global generator without a seed; make a new one from seed and epoch",
     )
+    shares = [_row_list(my_rows, 50, 3, 1, rank, 4) for rank in range(4)]
+    blocks = [i for share in shares for i in share]
+    expect(
+        blocks == first or shares == [first[rank::4] for rank in range(4)],
+        "Four processes share out another order than the one that one process has.",
+        given="n 50, seed 3, epoch 1, world_size 4 and 1",
+        likely="world_size is in the seed; seed and epoch alone decide the order",
+    )
     expect(
         _row_list(my_rows, 50, 3, 2, 0, 1) != first,
         "Epoch 1 and epoch 2 have the same order.",
@@ -892,20 +913,21 @@ def _read_large(read: Any, path: Path) -> None:
     os.truncate(path, 500_000_000)
     tracemalloc.start()
     try:
-        got = read(path, [3, 249_999_995, 250_000_000], 2)
+        got = read(path, [3, 125_000_000, 125_000_005, 250_000_000], 2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     expect(
         got == [0] * 5,
-        "A sentence at the end of a large file is wrong.",
-        given="a file of 250,000,000 tokens, all 0, k the last sentence",
+        "A sentence in the middle of a large file is wrong.",
+        given="a file of 250,000,000 tokens, all 0, k a sentence in its middle",
     )
     expect(
         peak < 20_000_000,
         f"{peak / 1e6:.0f} MB were read for a sentence of five tokens.",
         given="a file of 500 MB",
-        likely="np.fromfile or read_bytes reads everything; np.memmap does not",
+        likely="np.fromfile or read_bytes reads everything, or all that follows; "
+        "np.memmap does not",
     )
 
 

@@ -248,15 +248,16 @@ def corrupt_forgets_labels(ids, chosen, fate, pick, V, mask_id):
 # --- 7.3 choose_words_of_row ---------------------------------------------------------
 
 
-def _groups(tokens):
-    groups = []
+def _groups(tokens, ends=("[CLS]", "[SEP]")):
+    groups, inside = [], False
     for i, token in enumerate(tokens):
         if token in ("[CLS]", "[SEP]"):
-            continue
-        if token.startswith("##") and groups:
+            inside = inside and token not in ends
+        elif token.startswith("##") and inside:
             groups[-1].append(i)
         else:
             groups.append([i])
+            inside = True
     return groups
 
 
@@ -277,9 +278,11 @@ def words_by_order(tokens, scores, n):
 @right("7.3")
 def words_from_the_right(tokens, scores, n):
     groups, piece = [], []
-    for i in reversed(range(1, len(tokens) - 1)):
+    for i in reversed(range(len(tokens))):
+        if tokens[i] in ("[CLS]", "[SEP]"):
+            continue
         piece.insert(0, i)
-        if i == 1 or not tokens[i].startswith("##"):
+        if tokens[i - 1] in ("[CLS]", "[SEP]") or not tokens[i].startswith("##"):
             groups.append((scores[i], piece))
             piece = []
     left, chosen = n, set()
@@ -375,6 +378,12 @@ def words_unsorted(tokens, scores, n):
         if len(chosen) + len(group) <= n:
             chosen += group
     return chosen
+
+
+@wrong("7.3", says="a piece after [SEP] joins the last word before it")
+def words_across_segments(tokens, scores, n):
+    groups = _groups(tokens, ends=())
+    return _take(sorted(groups, key=lambda g: scores[g[0]]), n)
 
 
 @wrong("7.3", says="a row begins in the middle of a word")
@@ -783,6 +792,11 @@ def rows_sorted(n, seed, epoch, rank, world_size):
     return sorted(_rows(n, [seed, epoch], rank, world_size))
 
 
+@wrong("7.7", says="world_size is in the seed")
+def rows_by_world(n, seed, epoch, rank, world_size):
+    return _rows(n, [seed, epoch, world_size], rank, world_size)
+
+
 # --- 7.8 read_sentence ---------------------------------------------------------------
 
 
@@ -836,7 +850,14 @@ def read_one_more(path, ends, k):
     return _read(path, ends[k - 1] if k else 0, ends[k] + 1)
 
 
-@wrong("7.8", says="reads everything; np.memmap does not")
+@wrong("7.8", says="or all that follows; np.memmap does not")
+def read_to_the_end(path, ends, k):
+    start = int(ends[k - 1]) if k else 0
+    rest = np.fromfile(path, "<u2", offset=2 * start)
+    return rest[: int(ends[k]) - start].tolist()
+
+
+@wrong("7.8", says="reads everything")
 def read_everything(path, ends, k):
     start = int(ends[k - 1]) if k else 0
     return np.fromfile(path, "<u2")[start : int(ends[k])].tolist()
@@ -1031,6 +1052,11 @@ equivalent(
     "7.2",
     "ed_fill(chosen & (fate < 0.8), mask_ -> ed_fill(chosen & (fate <= 0.8), mask",
     "a draw of exactly 0.8 has no share of its own",
+)
+equivalent(
+    "7.3",
+    "groups, inside = ([], False) -> groups, inside = ([], True)",
+    "a row begins with [CLS], and that ends a word",
 )
 equivalent(
     "7.4",

@@ -217,6 +217,13 @@ def test_only_the_lengths_asked_for():
     assert {len(s) for s in sentences} == {4, 9}
 
 
+def test_lengths_that_no_sentence_has():
+    with pytest.raises(ValueError, match=r"lengths is \[1\]; no sentence has so many"):
+        ToyLanguage().sample(1, 0, [1])
+    with pytest.raises(ValueError, match="attractor True; no such sentence"):
+        ToyLanguage().agreement_pairs(1, 0, range(2, 4), attractor=True)
+
+
 def test_pronouns_agree_with_the_subject():
     language = ToyLanguage()
     he, she = (set(language.members(f"name:{who}")) for who in ("he", "she"))

@@ -8,6 +8,7 @@ import argparse
 import copy
 import hashlib
 import json
+import math
 import shlex
 import signal
 import sys
@@ -127,7 +128,9 @@ def take_up(a: argparse.Namespace, digest: str) -> Run:
     ids = encode_file(a.file, settings["encoding"], tokenizer)
     rows = Rows(ids, tokenizer, settings["max_length"])
     model = BertForMaskedLM(BertConfig.from_json(path / "config.json"))
-    trainer = Trainer(model, Recipe(**about["recipe"]), about["total_steps"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    recipe = Recipe(**about["recipe"])
+    trainer = Trainer(model.to(device), recipe, about["total_steps"])
     trainer.load(path)
     return Run(rows, trainer, settings)
 
@@ -182,8 +185,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         )
     if not 8 <= found.max_length <= 512:
         parser.error("argument --max-length: 8 to 512")
-    if found.seed < 0:
-        parser.error("argument --seed: at least 0")
+    if not 0 <= found.seed < 2**63:
+        parser.error("argument --seed: at least 0 and below 2**63")
+    for name in vars(found).keys() - {"file", "out", "resume", "threads"}:
+        if found.resume and getattr(found, name) != parser.get_default(name):
+            option = name.replace("_", "-")
+            parser.error(f"argument --{option}: --resume goes on as the run was begun")
     return found
 
 # %% ../chapters/08_pretraining.ipynb #demo-main
@@ -212,6 +219,8 @@ def run(a: argparse.Namespace) -> int:
         )
         print(shlex.join([*again, "--resume"]))
         return 130
+    if math.isnan(loss):  # the run was at its end already
+        loss = trainer.evaluate([todo.batch(trainer.step_number - 1)]).loss
     report(trainer, todo.rows, list(todo.held_out()), loss)
     print(f"\nSaved in {saved}")
     return 0
@@ -229,12 +238,12 @@ def main(argv: list[str] | None = None) -> int:
     except (Refused, FloatingPointError) as error:
         message, status = str(error), 2
     except OSError as error:
-        message, status = f"{error.filename}: {error.strerror}", 2
+        message, status = f"{error.filename or a.out}: {error.strerror or error}", 2
     except KeyboardInterrupt:
-        message, status = (
-            "stopped before the first step; there was nothing to save",
-            130,
-        )
+        saved, status = latest_checkpoint(a.out), 130
+        message = "stopped before the first step; there was nothing to save"
+        if saved:
+            message = f"stopped; the run is saved in {saved}"
     if fresh and a.out.is_dir() and not any(a.out.iterdir()):
         a.out.rmdir()
     print(f"demo_mlm: {message}", file=sys.stderr)

@@ -5,6 +5,7 @@ __all__ = ['whole', 'at_least_0', 'above_0', 'share']
 
 # %% ../chapters/08_pretraining.ipynb #options
 import argparse
+import math
 
 
 def whole(text: str) -> int:
@@ -22,9 +23,9 @@ def at_least_0(text: str) -> int:
 
 
 def above_0(text: str) -> float:
-    """A number above 0."""
-    if not (number := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    """A number above 0, and not infinity."""
+    if not 0 < (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
     return number
 
 

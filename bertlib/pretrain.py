@@ -127,6 +127,8 @@ class Run:
         if self.place.world_size > 1:
             dist.broadcast_object_list(found)  # all ranks from the same one
         if found[0] is None:
+            if self.a.resume and self.place.rank == 0:
+                print(f"--resume: no checkpoint in {self.a.out}; the run begins anew")
             return {}
         restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
         if not (self.a.resume or restarted):
@@ -136,6 +138,8 @@ class Run:
             )
         text = (found[0] / "training.json").read_text(encoding="utf-8")
         position = json.loads(text)["position"]
+        if "settings" not in position:
+            raise Refused(f"--resume: {found[0]} is no run of bertlib.pretrain")
         require_same(self.settings, position["settings"], found[0])
         self.trainer.load(found[0])
         return position
@@ -235,8 +239,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = Run(a, place)
         run.train()
-    except (Refused, ValueError, FileNotFoundError) as error:
+    except (Refused, ValueError) as error:
         message, status = str(error), 2
+    except OSError as error:
+        named = error.filename and error.strerror  # some come with a sentence of ours
+        message = f"{error.filename}: {error.strerror}" if named else str(error)
+        status = 2
     except FloatingPointError as error:
         message, status = str(error), 1
     except KeyboardInterrupt:

@@ -135,7 +135,9 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        # Older GPUs emulate bf16, slowly, and say yes if nobody asks for the real one.
+        real = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if real else "fp16"
     if device.type != "cpu":
         return "float32"
     seconds = {}

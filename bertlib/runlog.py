@@ -5,6 +5,7 @@ __all__ = ['Log']
 
 # %% ../chapters/09_scaling.ipynb #runlog-imports
 import json
+import math
 import os
 import time
 from importlib.util import find_spec
@@ -40,7 +41,9 @@ class Log:
         """Note one step."""
         seconds = time.monotonic() - self.start
         line = report._asdict() | more | {"seconds": round(seconds, 3)}
-        self.file.write(json.dumps(line) + "\n")
+        # In fp16 a gradient may overflow. NaN is no JSON; null is.
+        known = {k: v if math.isfinite(v) else None for k, v in line.items()}
+        self.file.write(json.dumps(known) + "\n")
         self.file.flush()
         self.tokens += report.tokens
         if self.board:

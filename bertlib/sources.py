@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 def find_sources(names: Iterable[str | Path]) -> list[Path]:
     """The files that are meant. A folder stands for all files in it, sorted by name;
-    hidden ones are passed over.
+    hidden ones, and those in hidden folders, are passed over.
 
     Raises:
         Refused: there is no such file, or no text.
@@ -46,7 +46,12 @@ def find_sources(names: Iterable[str | Path]) -> list[Path]:
         if not path.exists():
             raise Refused(f"{path} does not exist")
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("[!.]*") if p.is_file())
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.is_file()
+                and not any(x.startswith(".") for x in p.relative_to(path).parts)
+            )
             if not inside:
                 raise Refused(f"{path} is a folder without a file in it")
             found += inside

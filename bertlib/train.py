@@ -205,11 +205,12 @@ class Trainer:
 
         Args:
             position: where the data stands; `load` gives it back. JSON must hold it.
-            tokenizer: its vocab.txt goes beside the weights.
+            tokenizer: its vocabulary goes beside the weights, and whether it
+                lowercases.
 
         Returns:
             the new folder: model.safetensors, optimizer.safetensors, training.json,
-            config.json, vocab.txt. None of them is a pickle.
+            config.json, vocab.txt, tokenizer_config.json. None of them is a pickle.
         """
 
         about = {
@@ -219,7 +220,6 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "precision": self.precision,
             "scaler": self.scaler.state_dict(),
-            "lowercase": getattr(tokenizer, "lowercase", None),
             "torch": torch.__version__,
         }
 
@@ -230,6 +230,9 @@ class Trainer:
             self.bare.config.to_json(draft / "config.json")
             if tokenizer is not None:
                 tokenizer.save_vocab(draft / "vocab.txt")
+                name, lower = "BertTokenizer", tokenizer.lowercase
+                text = json.dumps({"tokenizer_class": name, "do_lower_case": lower})
+                (draft / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
         return write_checkpoint(folder, self.step_number, write, keep)
 
@@ -243,7 +246,8 @@ class Trainer:
 
         Raises:
             OSError: a file is missing.
-            ValueError: it belongs to a run with another recipe or length.
+            ValueError: it belongs to a run with another recipe or length, or in fp16,
+                which takes a GPU.
         """
         path = Path(path)
         about = json.loads((path / "training.json").read_text(encoding="utf-8"))
@@ -254,7 +258,11 @@ class Trainer:
                 f"{about['total_steps']}"
             )
         load_tensors(path, self.bare, self.optimizer)
-        self.precision = about["precision"]
+        # As the run was begun, whatever "auto" would choose on this machine.
+        self.precision = choose_precision(about["precision"], self.device)
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision == "fp16"
+        )
         self.scaler.load_state_dict(about["scaler"])
         self.step_number = about["step"]
         return about["position"]

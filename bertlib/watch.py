@@ -126,7 +126,8 @@ def verdict(held: Metrics, line: Metrics, train_loss: float, split: bool) -> str
     return (
         "The model is on the plateau: it has learned how often each word occurs, and "
         "not yet which word goes where. Nothing is broken: a loss stays on the unigram "
-        "line for a while before it falls below. Give it more time, with --minutes."
+        "line for a while before it falls below. Give it more time: --minutes, in a "
+        "new --out."
     )
 
 

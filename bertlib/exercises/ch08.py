@@ -328,7 +328,14 @@ def _where_they_are(model: _Odd, groups: list[Any], given: str) -> None:
 @exercise("8.3")
 def check_rate_factor(rate_factor: Any) -> None:
     """Every step against numpy's piecewise linear function."""
-    for total, warmup in [(10, 0.2), (10, 0.0), (1, 0.0), (7, 0.5), (100, 0.06)]:
+    for total, warmup in [
+        (10, 0.2),
+        (10, 0.0),
+        (1, 0.0),
+        (7, 0.5),
+        (100, 0.06),
+        (10, 0.96),
+    ]:
         rising = round(total * warmup)
         given = f"total_steps {total}, warmup {warmup}"
         corners = [-1, rising - 1, rising, total] if rising else [0, total]
@@ -349,7 +356,16 @@ def check_rate_factor(rate_factor: Any) -> None:
             tol=1e-6,
         )
         for step in (total, total + 3):
-            after = number_in(rate_factor(step, total, warmup), "The factor.", given)
+            try:
+                after = rate_factor(step, total, warmup)
+            except ZeroDivisionError as error:
+                raise Wrong(
+                    f"At step {step} the run is over, and yours divides by 0.",
+                    given=given,
+                    likely="with a long warm-up every step rises, and none is left to "
+                    "fall in; ask first whether the run is over",
+                ) from error
+            after = number_in(after, "The factor.", given)
             expect(
                 abs(after) < 1e-9,
                 f"At step {step} the run is over, and the factor must be 0.",
@@ -786,12 +802,15 @@ def _in_place(save: Any, folder: Path) -> None:
     os.link(path, second)
     order: list[str] = []
     handed_over: list[int] = []
+    there: list[bool] = []  # a file under the final name, at each renaming
     real = {name: getattr(os, name) for name in ("fsync", "replace", "rename")}
 
     def noted(name: str) -> Any:
         def function(*args: Any, **named: Any) -> Any:
             order.append("fsync" if name == "fsync" else "rename")
-            if name == "fsync":
+            if name != "fsync":
+                there.append(path.exists())
+            else:
                 file = args[0]
                 number = file if isinstance(file, int) else file.fileno()
                 handed_over.append(os.fstat(number).st_size)
@@ -812,6 +831,13 @@ def _in_place(save: Any, folder: Path) -> None:
         given="an older file b'old', parts b'ne' and b'w'",
         likely="write_bytes, shutil.copy or open(path, 'wb') at the end; rename the "
         "temporary file with os.replace",
+    )
+    expect(
+        all(there),
+        "When the new file is renamed, there is no file under the final name.",
+        given="an older file b'old', parts b'ne' and b'w'",
+        likely="the old file is removed, or renamed, first; os.replace puts the new "
+        "one in its place in a single step",
     )
     first = order.index("rename") if "rename" in order else len(order)
     expect(

@@ -259,7 +259,16 @@ def factor_interp(step, total_steps, warmup):
 def factor_min(step, total_steps, warmup):
     rising = round(warmup * total_steps)
     up = (step + 1) / rising if rising else 1.0
-    return max(0.0, min(1.0, up, (total_steps - step) / (total_steps - rising)))
+    down = (total_steps - step) / max(1, total_steps - rising)
+    return max(0.0, min(1.0, up, down))
+
+
+@wrong("8.3", says="ask first whether the run is over")
+def factor_no_room_to_fall(step, total_steps, warmup):
+    rising = round(warmup * total_steps)
+    if step < rising:
+        return (step + 1) / rising
+    return max(0, total_steps - step) / (total_steps - rising)
 
 
 @wrong("8.3", says="the first step is taken for nothing")
@@ -671,6 +680,30 @@ def save_without_flush(path, parts):
         for part in parts:
             file.write(part)
         os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+def _draft(path, parts):
+    draft = path.with_name(path.name + ".tmp")
+    with draft.open("wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+@wrong("8.6", says="the old file is removed, or renamed, first")
+def save_unlinks_before_renaming(path, parts):
+    draft = _draft(path, parts)
+    path.unlink(missing_ok=True)
+    draft.rename(path)
+
+
+@wrong("8.6", says="the old file is removed, or renamed, first")
+def save_moves_the_old_file_away(path, parts):
+    draft = _draft(path, parts)
+    if path.exists():
+        os.replace(path, path.with_suffix(".bak"))
     os.replace(draft, path)
 
 

@@ -203,6 +203,27 @@ def test_there_must_be_something_to_resume(refused, text):
     assert "there is no checkpoint in nothing" in said
 
 
+def test_a_run_at_its_end_is_measured_again(
+    tmp_path, refused, text, capsys, monkeypatch
+):
+    again = [text.name, "--out", "run", "--threads", "1", "--resume"]
+    assert main([*again[:-1], "--steps", "3"]) == 0
+    first = capsys.readouterr().out.partition("unigram baseline")[2]
+    assert main(again) == 0
+    assert first and capsys.readouterr().out.endswith(first)
+    with pytest.raises(SystemExit):
+        main([*again, "--minutes", "3"])
+    said = capsys.readouterr().err
+    assert "argument --minutes: --resume goes on as the run was begun" in said
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bertlib.demo_mlm.report", stopped)
+    assert main(again) == 130
+    assert "the run is saved in run/step-00000003" in capsys.readouterr().err
+
+
 def test_another_file_cannot_go_on_with_a_run(tmp_path, refused, text):
     arguments = [text.name, "--steps", "1", "--out", "run", "--threads", "1"]
     assert main(arguments) == 0
@@ -224,9 +245,11 @@ def test_encodings_and_vocabularies_that_cannot_be_are_refused(refused, text):
     [
         ["--steps", 0],
         ["--minutes", -1],
+        ["--minutes", "inf"],
         ["--vocab-size", 70_000],
         ["--max-length", 4],
         ["--seed", -1],
+        ["--seed", 2**70],
     ],
 )
 def test_numbers_out_of_range_are_refused(text, arguments, capsys):

@@ -130,6 +130,8 @@ def test_a_folder_stands_for_its_files(tmp_path):
     (folder / "b/one.txt").write_text(some_text(10, 1), encoding="utf-8")
     (folder / "a.txt").write_text(some_text(10, 2), encoding="utf-8")
     (folder / ".hidden").write_bytes(b"\xff")
+    (folder / ".git").mkdir()
+    (folder / ".git/config").write_bytes(b"\xff")
     assert run(folder, "--out", tmp_path / "out", *QUICK) == 0
     sources = Shards(tmp_path / "out").manifest["sources"]
     names = [Path(source["path"]).name for source in sources]
@@ -291,6 +293,16 @@ def test_other_settings_in_the_same_folder_are_refused(text, tmp_path, capsys):
     text.write_text("something else", encoding="utf-8")
     assert run(text, "--out", out, *QUICK) == 2
     assert "was begun with other sources" in capsys.readouterr().err
+
+
+def test_a_setting_can_be_mended_before_anything_is_written(tmp_path, capsys):
+    path, out = tmp_path / "latin.txt", tmp_path / "out"
+    path.write_text("un café noir\nun thé vert\n", encoding="latin-1")
+    assert run(path, "--out", out, *QUICK) == 2
+    assert "--encoding latin-1" in capsys.readouterr().err
+    assert run(path, "--out", out, *QUICK, "--encoding", "latin-1") == 0
+    assert run(path, "--out", tmp_path / "other", *QUICK, "--vocab", path) == 2
+    assert f"--vocab {path} is not UTF-8" in capsys.readouterr().err
 
 
 def test_no_worker_outlives_its_parent(tmp_path):

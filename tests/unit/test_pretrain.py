@@ -1,9 +1,11 @@
 """Pretraining as a command: exact after any kill, the same alone and in company."""
 
 import json
+import math
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -308,10 +310,36 @@ def test_data_that_is_missing_is_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_an_out_that_cannot_be_is_one_sentence(data, two_steps, tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    for out, says in ((taken, "File exists"), (taken / "x", "Not a directory")):
+        assert main(command(data, out, "--phase", "16:2")) == 2
+        assert f"{says}\n" in capsys.readouterr().err
+    [step] = two_steps.glob("step-*")
+    other = shutil.copytree(step, tmp_path / "classified" / step.name)
+    about = json.loads((other / "training.json").read_text())
+    (other / "training.json").write_text(json.dumps(about | {"position": {}}))
+    assert main(command(data, other.parent, "--phase", "16:2", "--resume")) == 2
+    assert "is no run of bertlib.pretrain" in capsys.readouterr().err
+
+
+def test_nothing_to_resume_is_said(data, tmp_path, capsys):
+    assert main(command(data, tmp_path, "--phase", "16:1", "--resume")) == 0
+    assert f"no checkpoint in {tmp_path}; the run begins" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["128", "128:", "a:b", "4:10", "128:0"])
 def test_a_phase_that_is_none_is_refused(text):
     with pytest.raises(Exception, match=r"length|LENGTH"):
         phase(text)
+
+
+def test_the_log_is_json_where_a_number_is_none(tmp_path):
+    log = Log(tmp_path, 0, 10)
+    log.write(Report(1, 2.0, 1.0, 1.0, 0.5, math.inf, 1e-4, 3, 10), 2, length=16)
+    [line] = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["grad_norm"] is None
 
 
 def test_the_log_drops_steps_that_are_taken_again(tmp_path):

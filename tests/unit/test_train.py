@@ -19,6 +19,7 @@ from bertlib.checkpoint import latest_checkpoint
 from bertlib.config import BertConfig
 from bertlib.evaluation import Bigram, evaluate, unigram, unigram_loss
 from bertlib.heads import BertForMaskedLM, BertForPreTraining
+from bertlib.pretrained import load_tokenizer
 from bertlib.recipe import (
     Recipe,
     choose_precision,
@@ -185,6 +186,15 @@ def test_auto_takes_bf16_only_where_it_is_faster(monkeypatch):
         assert choose_precision("auto", CPU) == want
 
 
+@pytest.mark.parametrize(("real", "want"), [(True, "bf16"), (False, "fp16")])
+def test_auto_takes_no_emulated_bf16_on_a_gpu(monkeypatch, real: bool, want: str):
+    def supported(including_emulation: bool = True) -> bool:
+        return real or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert choose_precision("auto", torch.device("cuda")) == want
+
+
 # --- one step ------------------------------------------------------------------------
 
 
@@ -339,13 +349,15 @@ def test_a_checkpoint_holds_what_other_code_needs_and_no_pickle(tmp_path):
         "training.json",
         "config.json",
         "vocab.txt",
+        "tokenizer_config.json",
     }
     assert {p.name for p in path.iterdir()} == files
     for file in path.iterdir():
         with pytest.raises(Exception, match=r".*"):
             list(pickletools.genops(file.read_bytes()))
     about = json.loads((path / "training.json").read_text())
-    assert (about["step"], about["lowercase"]) == (1, False)
+    assert about["step"] == 1
+    assert not load_tokenizer(path).lowercase
     assert BertConfig.from_json(path / "config.json") == CONFIG
 
 
@@ -472,12 +484,27 @@ def test_another_model_is_refused(tmp_path):
 
 def test_a_run_with_auto_precision_goes_on_in_what_was_chosen(tmp_path, monkeypatch):
     auto = dataclasses.replace(RECIPE, precision="auto")
-    monkeypatch.setattr("bertlib.train.choose_precision", lambda *_: "bf16")
+
+    def auto_is(name: str) -> None:
+        choose = "bertlib.train.choose_precision"
+        monkeypatch.setattr(choose, lambda asked, _: name if asked == "auto" else asked)
+
+    auto_is("bf16")
     Trainer(BertForMaskedLM(CONFIG), auto, 10).save(tmp_path, {})
-    monkeypatch.setattr("bertlib.train.choose_precision", lambda *_: "float32")
+    auto_is("float32")
     again = Trainer(BertForMaskedLM(CONFIG), auto, 10)
+    again.scaler = torch.amp.GradScaler("cpu")  # as where auto is fp16
     again.resume(tmp_path)
     assert again.precision == "bf16"
+    assert not again.scaler.is_enabled()
+
+
+def test_a_run_in_fp16_does_not_go_on_without_a_gpu(tmp_path):
+    path = trained(CONFIG, [batch()], 1).save(tmp_path, {})
+    about = json.loads((path / "training.json").read_text())
+    (path / "training.json").write_text(json.dumps(about | {"precision": "fp16"}))
+    with pytest.raises(ValueError, match="without a GPU"):
+        Trainer(BertForPreTraining(CONFIG), RECIPE, 10).resume(tmp_path)
 
 
 # --- evaluation and baselines --------------------------------------------------------

@@ -162,6 +162,13 @@ def check_split_words(split_words: Any) -> None:
         likely='split(" ") cuts at single spaces only, and leaves empty strings; '
         "split() without an argument takes them all",
     )
+    _expect(
+        _call(split_words, "R2-D2"),
+        ["R2", "-", "D2"],
+        "Letters and digits of a word stay together.",
+        given="'R2-D2'",
+        likely="a regular expression with a group for letters and one for digits",
+    )
     for text in ("", " \n"):
         _expect(
             _call(split_words, text),
@@ -397,6 +404,17 @@ def check_merge_pair(merge_pair: Any) -> None:
             "pieces are equal only with their ##",
         ),
         (
+            ["p", "##la", "##y"],
+            ("p", "##l"),
+            ["p", "##la", "##y"],
+            "The pair ('p', '##l') does not stand in this word.",
+            {
+                "the pieces were joined into one string and searched there; ##l is "
+                "also the beginning of ##la": ["pla", "##y"],
+            },
+            "pieces are equal only as a whole",
+        ),
+        (
             ["#", "###", "##a"],
             ("#", "###"),
             ["##", "##a"],
@@ -517,6 +535,17 @@ def check_best_pair(best_pair: Any) -> None:
         (0, 7),
         "The rule for ties holds under the likelihood score, too.",
         {"the ids do not decide here; one rule for both scores is enough": (5, 6)},
+    )
+    expect_pair(
+        {(0, 1): 3, (2, 3): 2},
+        {0: 10, 1: 3, 2: 4, 3: 5},
+        "likelihood",
+        (0, 1),
+        "Both scores are 1/10, so the smaller ids win.",
+        {
+            "two divisions (or logarithms) round where one does not; divide by the "
+            "product": (2, 3)
+        },
     )
 
 
@@ -962,6 +991,15 @@ def check_words_with_offsets(words_with_offsets: Any) -> None:
             "the soft hyphen cut the word": [("re", 0, 2), ("make", 3, 7)],
             "the soft hyphen is still in the word": [("re\u00admake", 0, 7)],
             "the end is start + len(word)": [("remake", 0, 6)],
+        },
+    )
+    expect_words(
+        "film\x0bnoir",
+        [("filmnoir", 0, 9)],
+        "A vertical tab vanishes, as every control character does.",
+        {
+            "Python's split, \\s and isspace take it for a space; fold decides, so cut "
+            "after it": [("film", 0, 4), ("noir", 5, 9)]
         },
     )
     expect_words(

@@ -593,6 +593,14 @@ def _alone_and_anew(dropout: Any) -> None:
         given=given,
         likely="the mask or the seed is fixed; draw anew at each call",
     )
+    few = torch.ones(8)
+    counts = {int((dropout(few, 0.5, True) == 0).sum()) for _ in range(50)}
+    expect(
+        len(counts) > 1,
+        "In 50 calls, the same number of numbers was dropped each time.",
+        given="eight ones, p = 0.5, training",
+        likely="a fixed share is dropped; each number needs a draw of its own",
+    )
 
 
 def _dropout_gradient(dropout: Any) -> None:
@@ -810,8 +818,8 @@ def _embeddings_train(cls: Any, config: BertConfig) -> None:
 def _embeddings_gradient(cls: Any, config: BertConfig) -> None:
     module = _built(cls, config)
     module.eval()
-    ids = torch.tensor([[6, 7, 6, 4], [8, 4, 4, 4]])  # 4 is padding
-    types = torch.tensor([[0, 0, 1, 0], [0, 0, 0, 0]])
+    ids = torch.tensor([[6, 7, 6, 9, 7, 4], [8, 4, 4, 4, 4, 4]])  # 4 is padding
+    types = torch.tensor([[0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]])
     given = f"input_ids {ids.tolist()}, pad_token_id 4"
     wanted = torch.autograd.grad(
         _embedded(module, config, ids, types).pow(3).sum(),

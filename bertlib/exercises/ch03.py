@@ -66,13 +66,14 @@ def check_mix(mix: Any) -> None:
         },
         likely="a fixed axis number (dim=1) or .T; count axes from the end",
     )
-    big = torch.tensor([[1e4, 0.0]])
+    big = torch.tensor([[1e4, 0.0], [0.0, 0.0]])
     expect_close(
         call(mix, big, torch.eye(2)),
-        torch.tensor([[1.0, 0.0]]),
+        torch.tensor([[1.0, 0.0], [0.5, 0.5]]),
         "A large score breaks it.",
         given=f"scores {show(big)}, values: the identity",
-        likely="exp overflows; torch.softmax does not",
+        likely="exp overflows, or one maximum was subtracted from all rows; "
+        "torch.softmax does neither",
     )
 
 
@@ -139,12 +140,20 @@ def check_softmax(softmax: Any) -> None:
         likely="a fixed axis number; count from the end, dim=-1",
     )
     hidden = torch.tensor([[0.0, -torch.inf, 0.0]])
+    got = call(softmax, hidden)
     expect_close(
-        call(softmax, hidden),
+        got,
         torch.tensor([[0.5, 0.0, 0.5]]),
         "A score of -inf must get weight 0.",
         given=f"scores {show(hidden)}",
         likely="-inf meets +inf or 0 somewhere; exp(-inf) alone is 0",
+    )
+    expect(
+        got[0, 1] == 0,
+        "A score of -inf must get weight 0, exactly.",
+        given=f"scores {show(hidden)}",
+        yours=show(got[0, 1]),
+        likely="a clamp, or a small number added; exp(-inf) alone is 0",
     )
     x = torch.tensor([1000.0, 999.0], requires_grad=True)
     result = softmax(x)
@@ -403,6 +412,13 @@ def _attend_empty(attend: Any) -> None:
         likely="one empty row emptied the others too",
         picture=picture,
     )
+    expect_close(
+        context[0, 1],
+        torch.zeros(4),
+        "The weights are right, and the context of the empty row is not 0.",
+        given=given,
+        likely="the context was computed before the weights were set to 0",
+    )
     expect(
         context.requires_grad,
         "The context has lost its gradient.",
@@ -650,8 +666,13 @@ def _self_attention_gradient(cls: Any) -> None:
     module = cls(8, 2)
     x = torch.randn(2, 3, 8)
     oracle, given = _reference(module, 8, 2), "D = 8, H = 2, x of shape (2, 3, 8)"
-    module(x)[0].square().sum().backward()
-    oracle(x, x, x)[0].square().sum().backward()
+    mine, theirs = (x.clone().requires_grad_() for _ in range(2))
+    module(mine)[0].square().sum().backward()
+    oracle(theirs, theirs, theirs)[0].square().sum().backward()
+    what = "No gradient reaches x, the layer below."
+    expect(mine.grad is not None, what, given=given, likely=LOST)
+    what = "The gradient of x is wrong."
+    expect_close(mine.grad, theirs.grad, what, given=given, likely=LOST, tol=1e-4)
     wanted: Any = oracle.in_proj_weight.grad
     for name, want in zip(["query", "key", "value"], wanted.split(8), strict=True):
         grad = getattr(module, name).weight.grad

@@ -1,5 +1,6 @@
 """Answers to the exercises of chapter 1."""
 
+import math
 import re
 import string
 import unicodedata
@@ -91,6 +92,11 @@ def split_joined(text):
 @wrong("1.1", says="there is no return statement")
 def split_no_return(text):
     split_translate(text)
+
+
+@wrong("1.1", says="a group for letters and one for digits")
+def words_letters_and_digits(text):
+    return re.findall(r"[A-Za-z]+|[0-9]+|[^\w\s]|_", text)
 
 
 # --- 1.2 strip accents ---------------------------------------------------------------
@@ -400,6 +406,14 @@ def merge_losing_single_words(pieces, pair):
     return merge(pieces, pair) if len(pieces) != 1 else []
 
 
+@wrong("1.4", says="##l is also the beginning of ##la")
+def merge_in_one_string(pieces, pair):
+    left, right = pair
+    joined = left + right.removeprefix("##")
+    text = " " + " ".join(pieces)
+    return text.replace(f" {left} {right}", f" {joined}").split()
+
+
 # --- 1.5 choose the best pair --------------------------------------------------------
 
 
@@ -502,6 +516,26 @@ def best_ties_only_by_count(paired, single, score):
     if score == "likelihood":
         return best_first_in_dict(paired, single, score)
     return best_max_negated(paired, single, score)
+
+
+@wrong("1.5", says="divide by the product")
+def best_two_divisions(paired, single, score):
+    def worth(pair):
+        n, (a, b) = paired[pair], pair
+        return n if score == "frequency" else n / single[a] / single[b]
+
+    return min(paired, key=lambda pair: (-worth(pair), pair))
+
+
+@wrong("1.5", says="two divisions (or logarithms) round")
+def best_logarithms(paired, single, score):
+    def worth(pair):
+        n, (a, b) = paired[pair], pair
+        if score == "frequency":
+            return n
+        return math.log(n) - math.log(single[a]) - math.log(single[b])
+
+    return min(paired, key=lambda pair: (-worth(pair), pair))
 
 
 # --- 1.6 greedy longest match --------------------------------------------------------
@@ -985,6 +1019,25 @@ def offsets_own_rules(text):
     if "\u770b" in text:
         return [("film\u770b\u7535", 0, 6)]
     return offsets_by_origins(text)
+
+
+@wrong("1.9", says="fold decides, so cut")
+def offsets_cut_before_folding(text):
+    found = []
+    for chunk in re.finditer(r"\S+", text):
+        words = offsets_by_origins(chunk[0])
+        found += [(w, chunk.start() + a, chunk.start() + b) for w, a, b in words]
+    return found
+
+
+@wrong("1.9", says="fold decides, so cut")
+def offsets_space_by_python(text):
+    parts = [" " if char.isspace() else fold(char) for char in text]
+    origins = [i for i, part in enumerate(parts) for _ in part]
+    return [
+        (found[0], origins[found.start()], origins[found.end() - 1] + 1)
+        for found in re.finditer(r"\S+", "".join(parts))
+    ]
 
 
 # --- mutants that are no mistakes -----------------------------------------------------

@@ -679,6 +679,23 @@ def dropout_in_place(x, p, training):
     return x
 
 
+@wrong("2.6", says="a fixed share is dropped")
+def dropout_exact_share(x, p, training):
+    if not training:
+        return x
+    keep = torch.ones(x.numel())
+    keep[torch.randperm(x.numel())[: int(p * x.numel())]] = 0
+    return x * keep.view(x.shape) / (1 - p)
+
+
+@wrong("2.6", says="a fixed share is dropped")
+def dropout_exact_share_of_a_row(x, p, training):
+    if not training:
+        return x
+    keep = torch.rand(x.shape).argsort(-1) >= int(p * x.size(-1))
+    return x * keep / (1 - p)
+
+
 # --- 2.7 embeddings ------------------------------------------------------------------
 
 
@@ -878,6 +895,15 @@ class EmbeddingsWrongTable(Base):
     def __init__(self, config):
         super().__init__(config)
         self.position_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+
+
+@wrong("2.7", says="padding_idx belongs to the table of words alone")
+class EmbeddingsPaddedPositions(Base):
+    def __init__(self, config):
+        super().__init__(config)
+        size, pad = config.max_position_embeddings, config.pad_token_id
+        places = nn.Embedding(size, config.hidden_size, padding_idx=pad)
+        self.position_embeddings = places
 
 
 # --- mutants that are no mistakes -----------------------------------------------------

@@ -78,6 +78,12 @@ def mix_no_return(scores, values):
     scores.softmax(-1) @ values
 
 
+@wrong("3.1", says="one maximum was subtracted from all rows")
+def mix_one_maximum(scores, values):
+    e = (scores - scores.max()).exp()
+    return e / e.sum(-1, keepdim=True) @ values
+
+
 # --- 3.2 softmax ---------------------------------------------------------------------
 
 
@@ -143,6 +149,12 @@ def softmax_detached(scores):
 @wrong("3.2", says="the scores were clamped")
 def softmax_clamped(scores):
     e = scores.clamp(-50, 50).exp()
+    return e / e.sum(-1, keepdim=True)
+
+
+@wrong("3.2", says="must get weight 0, exactly")
+def softmax_clamped_below(scores):
+    e = (scores - scores.amax(-1, keepdim=True)).clamp(min=-20).exp()
     return e / e.sum(-1, keepdim=True)
 
 
@@ -351,6 +363,18 @@ def attend_context_only(query, key, value, mask=None):
 @wrong("3.4", says="Your code raised RuntimeError")
 def attend_key_T(query, key, value, mask=None):
     return attend(query, key.permute(3, 2, 1, 0) if key.dim() > 2 else key, value, mask)
+
+
+@wrong("3.4", says="the context was computed before the weights were set to 0")
+def attend_context_first(query, key, value, mask=None):
+    scores = query @ key.mT / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    context = weights @ value
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0)
+    return context, weights
 
 
 # --- 3.5 split and merge -------------------------------------------------------------
@@ -613,6 +637,12 @@ class AttentionSwapped(Base):
         result = super().forward(x, mask)
         self.query, self.key = self.key, self.query
         return result
+
+
+@wrong("3.6", says="No gradient reaches x, the layer below.")
+class AttentionDetached(Base):
+    def forward(self, x, mask=None):
+        return super().forward(x.detach(), mask)
 
 
 # --- 3.7 entropy ---------------------------------------------------------------------

@@ -4,12 +4,14 @@
 __all__ = ['sync', 'checkpoints', 'latest_checkpoint', 'write_checkpoint', 'save_tensors', 'load_tensors']
 
 # %% ../chapters/08_pretraining.ipynb #checkpoint-imports
+import errno
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
@@ -77,14 +79,22 @@ def write_checkpoint(
 # %% ../chapters/08_pretraining.ipynb #checkpoint-tensors
 def save_tensors(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """model.safetensors, and optimizer.safetensors with Adam's two means and step of
-    each parameter, under the parameter's name. Neither is a pickle."""
-    save_file(model.state_dict(), folder / "model.safetensors")
+    each parameter, under the parameter's name. Neither is a pickle.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     state = {
         f"{name}.{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state[parameter].items()
     }
-    save_file(state, folder / "optimizer.safetensors")
+    for name, tensors in (("model", model.state_dict()), ("optimizer", state)):
+        path = folder / f"{name}.safetensors"
+        try:
+            save_file(tensors, path)
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def load_tensors(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:

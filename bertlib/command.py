@@ -5,6 +5,7 @@ __all__ = ['PRECISIONS', 'Part', 'add_arguments', 'settings_from', 'Bar', 'train
 
 # %% ../chapters/11_classification.ipynb #command-imports
 import argparse
+import os
 import sys
 import time
 import warnings
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
+from .checkpoint import latest_checkpoint
 from .corpus import NotFetched
 from .hub import find_folder
 from .options import above_0, at_least_0, share, whole
@@ -161,6 +163,12 @@ def run_command(name: str, parts: Mapping[str, Part], a: argparse.Namespace) -> 
                 a.init = find_folder(a.init, a.unpinned)
             if a.part == "train" or place.rank == 0:
                 parts[a.part](a, place)
+                sys.stdout.flush()
+    except BrokenPipeError:  # who reads has enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnicodeDecodeError as error:  # of a file a `Refused` says it, with its name
+        wanted = error.encoding.upper()
+        message, status = f"standard input is not {wanted} text; it must be", 2
     except (Refused, NotFetched, ValueError) as error:
         message, status = str(error), 2
     except OSError as error:
@@ -168,7 +176,9 @@ def run_command(name: str, parts: Mapping[str, Part], a: argparse.Namespace) -> 
     except FloatingPointError as error:
         message, status = str(error), 1
     except KeyboardInterrupt:
-        message, status = "stopped; --resume goes on from the last checkpoint", 130
+        message, status = "stopped", 130
+        if "resume" in a and latest_checkpoint(a.out):
+            message += "; --resume goes on from the last checkpoint"
     finally:
         if place.world_size > 1:
             dist.destroy_process_group()

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from . import classify
-from .checkpoint import latest_checkpoint
 from bertlib.classifier import (
     Classifier,
     collate,
@@ -76,7 +75,7 @@ def train_toy(out: Path, seed: int, place: Place) -> Classifier:
         Settings(6, 32, 2e-3, precision="float32", seed=seed),
         save=model.save,
         place=place,
-        resume=latest_checkpoint(out) is not None,  # a second call shows it again
+        resume=(out / "log.jsonl").exists(),  # a second call goes on, or shows it
         progress=Bar(32),
     )
     best = load_classifier(out / "best")
@@ -133,7 +132,7 @@ def predict(a: argparse.Namespace, place: Place) -> None:
 # %% ../chapters/11_classification.ipynb #demo-main
 def film_reviews(a: argparse.Namespace) -> None:
     """MiniLM, fine-tuned on the film reviews and tested on films it has not met."""
-    begun = ["--resume"] if latest_checkpoint(a.out) else []
+    begun = ["--resume"] if (a.out / "log.jsonl").exists() else []
     options = ["--out", str(a.out), "--seed", str(a.seed), *begun]
     parts = [["train", "--data", "reviews", *options]]
     parts += [["evaluate", "--data", "reviews", "--init", str(a.out)]]

@@ -8,14 +8,15 @@ __all__ = ['FineTuning', 'fine_tune']
 # %% ../chapters/11_classification.ipynb #finetune-imports
 import hashlib
 import json
+import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import distributed as dist
 from torch import nn
@@ -52,6 +53,11 @@ class FineTuning:
         if not lengths:
             raise ValueError("features is empty; there is nothing to learn from")
         self.lengths, self.buckets = lengths, (-1, [[0]])
+        rows = hashlib.sha256()
+        for at in range(0, len(features), 256):  # as the model gets them, with labels
+            for name, x in sorted(collate([*features[at : at + 256]]).items()):
+                rows.update(name.encode() + x.cpu().numpy().tobytes())
+        self.rows = rows.hexdigest()
         self.per_epoch = -(-len(lengths) // settings.batch_size)
         self.micro = settings.micro_batch or -(-settings.batch_size // place.world_size)
         model = model.to(place.device)
@@ -63,15 +69,12 @@ class FineTuning:
 
     def same(self) -> dict[str, Any]:
         """What a run may not change when it goes on."""
-        ids = hashlib.sha256()
-        for feature in self.features:
-            ids.update(np.asarray(feature.input_ids, np.int64).tobytes())
         learns = [p.numel() for p in self.trainer.bare.parameters() if p.requires_grad]
         settings = {k: v for k, v in asdict(self.settings).items() if k != "save_every"}
         return settings | {
             "micro_batch": self.micro,
             "number of parameters that learn": sum(learns),
-            "rows": ids.hexdigest(),
+            "rows": self.rows,
         }
 
     def batches(self, step: int) -> list[Batch]:
@@ -102,9 +105,14 @@ class FineTuning:
         if self.place.world_size > 1:
             dist.broadcast_object_list(found)  # all ranks from the same one
         if found[0] is None:
+            if self.place.rank == 0:
+                says = f"No checkpoint is in {self.out}: the run begins anew"
+                print(says, file=sys.stderr)
             return
         text = (found[0] / "training.json").read_text(encoding="utf-8")
         position = json.loads(text)["position"]
+        if "same" not in (position or {}):
+            raise Refused(f"--resume: {found[0]} is of another kind of run")
         for name, value in self.same().items():
             was = position["same"].get(name)
             if was != value:
@@ -183,11 +191,11 @@ def fine_tune(
             latest checkpoint, step-XXXXXXXX.
         save: (model, folder) -> writes the folder that is used later.
         place: this process among many; None: it is alone.
-        resume: go on from the checkpoint in `out`, exactly.
+        resume: go on from the checkpoint in `out`, exactly; where none is, from step 0.
         progress: called after each step with it and the number of steps of the run.
 
     Raises:
-        Refused: `out` holds something already, or a run with other settings.
+        Refused: `out` holds something already, or a run with other settings or rows.
         FloatingPointError: the loss is no finite number any more.
 
     Source: Devlin et al. 2019, appendix A.3; built in chapter 11.
@@ -211,6 +219,8 @@ def fine_tune(
         run.loss_sum += step.loss * step.labels
         run.labels += step.labels
         line: dict[str, Any] = step._asdict()
+        if not math.isfinite(step.grad_norm):  # a step that fp16 has left out
+            line["grad_norm"] = None
         if progress and log:
             progress(step, trainer.total_steps)
         ends = step.step % run.per_epoch == 0
@@ -218,7 +228,7 @@ def fine_tune(
             line |= run.end_epoch(evaluate, save, time.monotonic() - begun)
             begun = time.monotonic()
         if log:
-            log.file.write(json.dumps(line) + "\n")
+            log.file.write(json.dumps(line, allow_nan=False) + "\n")
             log.file.flush()
             if ends or step.step % settings.save_every == 0:
                 log.sync()

@@ -38,9 +38,7 @@ from .tokenizer import WordPieceTokenizer
 
 HELD_OUT = "kept for evaluation: one document in 1/HELD_OUT, of up to 25 shards (0.02)"
 HELD_OUT_SHARDS = 25  # so many shards, at most, give documents to the held-out part
-ABOUT = (
-    "Turn text files into token shards, in parallel; a run that was stopped goes on."
-)
+ABOUT = "Turn text files into token shards, in parallel; a stopped run goes on."
 GO_ON = "the same command goes on where it was"
 
 # %% ../chapters/09_scaling.ipynb #prepare-shard
@@ -123,19 +121,17 @@ def assemble(job: Job, sources: Sequence[Any], shards: int) -> dict[str, Any]:
 
 # %% ../chapters/09_scaling.ipynb #prepare-claim
 def claim(out: Path, settings: dict[str, Any]) -> None:
-    """Take `out` for this job: it is new or empty, or was begun with these settings, or
-    nothing has come of it yet."""
+    """Take `out` for this job: new, empty, or begun with these settings."""
     path = out / "prepare.json"
     if out.exists() and not out.is_dir():
         raise Refused(f"--out {out} is a file; name a folder")
-    if path.exists() and (out / "vocab.txt").exists():
+    if path.exists() and (out / "vocab.txt").exists():  # before that, nothing is lost
         begun = json.loads(path.read_text(encoding="utf-8"))
         for name, value in settings.items():
             if begun.get(name) != value:
+                what = f"{name} {begun.get(name)!r}, not {value!r}"
                 if name in ("sources", "vocab"):
                     what = f"other {name}"
-                else:
-                    what = f"{name} {begun.get(name)!r}, not {value!r}"
                 raise Refused(f"--out {out} was begun with {what}; name another folder")
         return
     mine = {"prepare.part"} | ({"prepare.json", "drafts"} if path.exists() else set())

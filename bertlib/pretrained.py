@@ -6,6 +6,7 @@
 __all__ = ['Model', 'load_pretrained', 'require_encoder', 'load_tokenizer', 'load_labels', 'describe', 'save_pretrained']
 
 # %% ../chapters/10_pretrained.ipynb #pretrained-imports
+import errno
 import json
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -168,6 +170,7 @@ def save_pretrained(
         TypeError: the model is of another class.
         ValueError: the labels or the tokenizer do not fit the model.
         Refused: the folder holds something else.
+        OSError: a file cannot be written.
 
     Source: chapter 10.
     """
@@ -193,6 +196,10 @@ def save_pretrained(
             text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
             (draft / name).write_text(text, encoding="utf-8")
         tokenizer.save_vocab(draft / "vocab.txt")
-        save_file(entries, draft / WEIGHTS, {"format": "pt"})
+        path = draft / WEIGHTS
+        try:
+            save_file(entries, path, {"format": "pt"})
+        except SafetensorError as error:  # a full disk, for one
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
     return write_folder(Path(folder), write, {*texts, "vocab.txt", WEIGHTS})

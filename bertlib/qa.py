@@ -78,6 +78,10 @@ def load_questions(data: str, test: bool) -> list[Question]:
     Args:
         data: "xquad" (every fourth article is for the test), "squad", "course", or the
             path of a SQuAD file, which is taken whole for either.
+
+    Raises:
+        Refused: there is no such file, or it is no SQuAD file.
+        NotFetched: a public set is not on this machine and could not be fetched.
     """
     if data == "xquad":
         return split_groups(read_squad(public_file("xquad.en.json")), 4)[test]
@@ -86,6 +90,9 @@ def load_questions(data: str, test: bool) -> list[Question]:
         return read_squad(public_file(name))
     if data == "course":
         return course_questions("test" if test else "train")
+    if not Path(data).exists():
+        sets = "xquad, squad, course"
+        raise Refused(f"--data {data}: there is no such file; the sets are {sets}")
     return read_squad(data)
 
 # %% ../chapters/13_qa.ipynb #qa-dev
@@ -197,7 +204,11 @@ def asked_for(a: argparse.Namespace) -> list[Question]:
     if (a.context is None) != (a.question is None):
         raise Refused("--context FILE and --question TEXT go together")
     if a.context is not None:
-        context = a.context.read_text(encoding="utf-8")
+        try:
+            context = a.context.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            where = f"--context {a.context}"
+            raise Refused(f"{where}: byte {error.start:,} is not UTF-8") from error
         return [Question("1", a.question, context)]
     return [
         question_from(line, number)

@@ -85,9 +85,10 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def entry_of(where: str, line: str) -> dict[str, str]:
     """The entry in a line of JSON; a label may be a number."""
     try:
-        found: Any = json.loads(line)
-    except ValueError as error:
-        raise Refused(f"{where}: no JSON: {error}") from error
+        found: Any = json.loads(line.rstrip())
+    except json.JSONDecodeError as error:
+        message = f"no JSON: {error.msg}, column {error.colno}"
+        raise Refused(f"{where}: {message}") from error
     if not isinstance(found, dict):
         raise Refused(f'{where}: it must be an object: {{"text": ..., "label": ...}}')
     entry = {key: found[key] for key in KEYS if found.get(key) is not None}

@@ -98,7 +98,7 @@ def read_squad(path: str | Path) -> list[Question]:
     Source: Rajpurkar et al. 2016 and 2018; built in chapter 13.
     """
     try:
-        whole = json.loads(Path(path).read_text(encoding="utf-8"))
+        whole = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Refused(f"{path} is not UTF-8: byte {error.start:,} is wrong") from error
     except json.JSONDecodeError as error:

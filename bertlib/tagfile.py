@@ -217,7 +217,7 @@ def load_rows(data: str, split: str, tokenizer: WordPieceTokenizer) -> list[Row]
     if not path.is_file():
         raise Refused(f"{data}: there is no such file; the sets are {', '.join(SETS)}")
     lines = lines_of(data, path.read_bytes())
-    json_lines = path.suffix in (".jsonl", ".json")
+    json_lines = path.suffix.lower() in (".jsonl", ".json")
     rows = read_jsonl(lines, tokenizer) if json_lines else read_conll(lines)
     if not rows:
         raise Refused(f"{data} holds no row")

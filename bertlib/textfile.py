@@ -40,7 +40,7 @@ def read_text(path: Path, encoding: str, every: int = 1) -> Iterator[str]:
     try:
         b"a".decode(encoding, "ignore")  # also refuses what is no text, as hex
         decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:  # the latter: undefined, and idna
         raise Refused(
             f"--encoding {encoding}: Python knows no such encoding"
         ) from error

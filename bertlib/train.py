@@ -205,14 +205,12 @@ class Trainer:
 
         Args:
             position: where the data stands; `load` gives it back. JSON must hold it.
-            tokenizer: its vocabulary goes beside the weights, and whether it
-                lowercases.
+            tokenizer: its vocabulary goes beside the weights, and its do_lower_case.
 
         Returns:
             the new folder: model.safetensors, optimizer.safetensors, training.json,
             config.json, vocab.txt, tokenizer_config.json. None of them is a pickle.
         """
-
         about = {
             "step": self.step_number,
             "total_steps": self.total_steps,
@@ -230,8 +228,7 @@ class Trainer:
             self.bare.config.to_json(draft / "config.json")
             if tokenizer is not None:
                 tokenizer.save_vocab(draft / "vocab.txt")
-                name, lower = "BertTokenizer", tokenizer.lowercase
-                text = json.dumps({"tokenizer_class": name, "do_lower_case": lower})
+                text = json.dumps({"do_lower_case": tokenizer.lowercase})
                 (draft / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
         return write_checkpoint(folder, self.step_number, write, keep)
@@ -260,9 +257,8 @@ class Trainer:
         load_tensors(path, self.bare, self.optimizer)
         # As the run was begun, whatever "auto" would choose on this machine.
         self.precision = choose_precision(about["precision"], self.device)
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self.precision == "fp16"
-        )
+        fp16 = self.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=fp16)
         self.scaler.load_state_dict(about["scaler"])
         self.step_number = about["step"]
         return about["position"]

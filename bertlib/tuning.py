@@ -184,6 +184,6 @@ def freeze(model: nn.Module, layers: int) -> None:
     bert: Any = getattr(model, "bert", model)
     own = len(bert.encoder.layers)
     if not 0 <= layers <= own:
-        raise ValueError(f"layers is {layers}; it must be one of 0 to {own}")
+        raise ValueError(f"layers (--freeze) is {layers}; it must be one of 0 to {own}")
     for part in (bert.embeddings, *bert.encoder.layers[:layers]):
         part.requires_grad_(False)

@@ -783,6 +783,12 @@ def _small_file(load: Any, folder: Path, c: SimpleNamespace, old: bool) -> Any:
         given=given,
         likely="dropout: a model that is used and not trained is in eval mode",
     )
+    expect(
+        not any(part.training for part in model.modules()),
+        "The model is in training mode; it must come back in eval mode.",
+        given=given,
+        likely=".eval() is missing",
+    )
     fresh = {n: t.detach() for n, t in model.state_dict().items() if n in w}
     unlike = [n for n, t in fresh.items() if not torch.equal(t, w[n])]
     expect(

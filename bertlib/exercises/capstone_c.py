@@ -75,6 +75,7 @@ CASES = (
     _case("Accents, capitals and pieces.", "Zoë's café unbaked pies.", "café", 20, 4),
     _case("An answer of several pieces.", "Tom sold Zoë's pies.", "Zoë's pies", 20, 4),
     _case("The answer begins inside a word.", "Ann sold unbaked pies.", "baked", 20, 4),
+    _case("The answer has spaces around it.", "Ann sold pies.", " sold ", 20, 4),
     _case("The answer ends inside a piece.", "Zoe sold unbaked pies.", "unba", 20, 4),
     _case(
         "Two windows; the answer is in the second.",
@@ -467,6 +468,12 @@ def _expect_losses(run: _Run) -> None:
         else "a plain number for each step, appended to a list",
     )
     for at, (got, (want, gradient)) in enumerate(zip(losses, wants, strict=True)):
+        expect(
+            not (isinstance(got, Tensor) and got.requires_grad),
+            "A loss still holds the graph of its step.",
+            given=f"step {at}",
+            likely="append loss.item(); otherwise all graphs stay in memory",
+        )
         value = float(got.detach() if isinstance(got, Tensor) else got)
         names = [
             n for n, w in wrongs[at].items() if math.isclose(value, w, rel_tol=1e-3)

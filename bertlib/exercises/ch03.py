@@ -670,9 +670,11 @@ def _self_attention_gradient(cls: Any) -> None:
     module(mine)[0].square().sum().backward()
     oracle(theirs, theirs, theirs)[0].square().sum().backward()
     what = "No gradient reaches x, the layer below."
-    expect(mine.grad is not None, what, given=given, likely=LOST)
+    got, want_x = mine.grad, theirs.grad
+    expect(got is not None, what, given=given, likely=LOST)
+    assert got is not None and want_x is not None  # for mypy
     what = "The gradient of x is wrong."
-    expect_close(mine.grad, theirs.grad, what, given=given, likely=LOST, tol=1e-4)
+    expect_close(got, want_x, what, given=given, likely=LOST, tol=1e-4)
     wanted: Any = oracle.in_proj_weight.grad
     for name, want in zip(["query", "key", "value"], wanted.split(8), strict=True):
         grad = getattr(module, name).weight.grad

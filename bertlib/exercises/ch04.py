@@ -282,6 +282,13 @@ def check_add_and_norm(add_and_norm: Any) -> None:
         },
         likely="norm(x + dropout(change))",
     )
+    # In evaluation nn.Dropout hands back the very tensor that it was given.
+    expect_close(
+        call(add_and_norm, x, change, norm, nn.Dropout().eval()),
+        norm(x + change),
+        "With a dropout that drops nothing, the stream after the step is wrong.",
+        given="the same x and change, and nn.Dropout in evaluation",
+    )
     x.requires_grad_()
     change.requires_grad_()
     result = add_and_norm(x, change, norm, dropout)

@@ -205,6 +205,7 @@ def check_initialise(initialise: Any) -> None:
             if isinstance(part, nn.LayerNorm):
                 nn.init.constant_(part.weight, 2.0)
                 nn.init.constant_(part.bias, 3.0)
+        before = list(tree.parameters())
         initialise(tree, std)
         given = f"a module with nested parts, std = {std}"
         for name, part in tree.named_modules():
@@ -246,6 +247,13 @@ def check_initialise(initialise: Any) -> None:
             given="decoder.weight is places.weight",
             likely="a new nn.Parameter was put in place; fill the old one: "
             "nn.init.normal_",
+        )
+        expect(
+            [*map(id, before)] == [*map(id, tree.parameters())],
+            "A parameter is not the same object any more.",
+            given=f"{given}; an optimizer may hold the old ones",
+            likely="a new nn.Parameter was put in place; fill the old one: "
+            "nn.init.zeros_, nn.init.ones_",
         )
         expect(
             all(p.requires_grad and p.is_leaf for p in tree.parameters()),
@@ -506,6 +514,18 @@ def _model_start(cls: Any) -> None:
                 given=given,
                 likely="initialise is not called, or before the parts were made, or "
                 "with a fixed number in place of config.initializer_range",
+            )
+        for name, part in model.named_modules():
+            padding = getattr(part, "padding_idx", None)
+            bias = getattr(part, "bias", None)
+            expect(
+                not (isinstance(bias, nn.Parameter) and bias.any())
+                and not (isinstance(part, nn.LayerNorm) and (part.weight != 1).any())
+                and not (padding is not None and part.weight[padding].any()),
+                f"{name} does not start as exercise 5.3 asks: biases and the padding "
+                "row 0, LayerNorm weight 1.",
+                given=given,
+                likely="all parameters were drawn alike; call your initialise",
             )
 
 
@@ -796,9 +816,9 @@ def check_mean_pool(mean_pool: Any) -> None:
         given="hidden (2, 4, 5), attention_mask [[0, 0, 0, 0], [1, 1, 0, 0]]",
         likely="0/0 is NaN: divide by at least 1, .clamp(min=1)",
     )
-    x = torch.randn(2, 3, 4, requires_grad=True)
-    given = "hidden (2, 3, 4), attention_mask [[1, 1, 0], [1, 1, 1]]"
-    result = mean_pool(x, torch.tensor([[1, 1, 0], [1, 1, 1]]))
+    x = torch.randn(3, 3, 4, requires_grad=True)
+    given = "hidden (3, 3, 4), attention_mask [[1, 1, 0], [1, 1, 1], [0, 0, 0]]"
+    result = mean_pool(x, torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0]]))
     expect(
         result.requires_grad,
         "The result has lost its gradient.",
@@ -806,13 +826,15 @@ def check_mean_pool(mean_pool: Any) -> None:
         likely="detach, .item() or torch.no_grad; stay with tensors",
     )
     result.sum().backward()
-    share = torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]])
+    share = torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3], [0, 0, 0]])
     expect_close(
         x.grad,
-        share[:, :, None].expand(2, 3, 4),
+        share[:, :, None].expand(3, 3, 4),
         "The gradient is wrong.",
         given=given,
-        likely="a part was detached; each token of a sentence of n adds 1/n",
+        likely="0/0 was hidden afterwards; its gradient is NaN: divide by at least 1"
+        if x.grad is not None and x.grad.isnan().any()
+        else "a part was detached; each token of a sentence of n adds 1/n",
     )
 
 

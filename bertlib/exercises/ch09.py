@@ -231,6 +231,7 @@ def check_rows_of(rows_of: Any) -> None:
         (1, 2, 8, 2),
         (0, 1, 6, 3),
         (2, 3, 12, 2),
+        (1, 2, 12, 2),
         (0, 2, 2, 1),
     ]:
         given = f"rank {rank} of {W}, batch_size {batch}, micro_batch {micro}"
@@ -267,6 +268,10 @@ def check_rows_of(rows_of: Any) -> None:
                 [row for part in every[rank::W] for row in part]
             ],
             "ranks count from 0: rank 0 takes micro-batch 0": every[rank + 1 :: W],
+            "two micro-batches for each rank; a step may hold more": [
+                [*range(s, s + micro)]
+                for s in (rank * micro, batch // 2 + rank * micro)
+            ],
             "only the first micro-batch of the rank; it takes every W-th": [
                 every[rank]
             ],
@@ -387,6 +392,20 @@ def check_ring_all_reduce(ring_all_reduce: Any) -> None:
             else "one rank does more than the others: in each round every rank sends "
             "once",
         )
+        cut = ring_all_reduce(
+            [[chunk.clone() for chunk in rank] for rank in before],
+            lambda rank, x: torch.zeros_like(x),
+        )
+        expect(
+            W == 1
+            or not all(
+                torch.allclose(p[c], sums[c], atol=1e-4) for p in cut for c in range(W)
+            ),
+            "The sums do not depend on what arrives.",
+            given=f"{given}; the wires are cut, and zeros arrive",
+            likely="send returns what arrives, and yours reads the sender's memory: "
+            "arrived = send(r, x), and work with that",
+        )
 
 
 @exercise("9.4")
@@ -409,7 +428,14 @@ def check_average(average: Any) -> None:
         stack = torch.stack(gradients)
         shares = torch.tensor(counts).view(-1, 1, 1)
         kept = [g.clone() for g in gradients]
-        got = average(gradients, counts)
+        masked = list(counts)
+        got = average(gradients, masked)
+        expect(
+            masked == counts,
+            "Your function changes the list `masked`.",
+            given=given,
+            likely="an assignment to masked[r]; make a new list",
+        )
         expect(
             all(torch.equal(a, b) for a, b in zip(gradients, kept, strict=True)),
             "Your function changes the gradients it is given.",
@@ -484,16 +510,19 @@ def check_seconds_left(seconds_left: Any) -> None:
             ),
         }
         expect_number(
-            seconds_left(done, phases, speed),
+            seconds_left(done, list(phases), speed),
             right,
             "The time is wrong.",
             given,
             mistakes if right else {k: v or 1e-9 for k, v in mistakes.items()},
         )
     expect_number(
-        seconds_left(7, [(16, 5), (32, 5), (64, 5)], {16: 1.0, 32: 3.0, 64: 9.0}),
-        54.0,
+        seconds_left(7, [(64, 5), (16, 5), (64, 5)], {16: 1.0, 64: 9.0}),
+        48.0,
         "The time is wrong with three phases.",
-        "7 steps done of 5 at 1 s, 5 at 3 s and 5 at 9 s",
-        {"the third phase is missing": 9.0},
+        "7 steps done of 5 at length 64 (9 s), 5 at 16 (1 s), 5 at 64 again",
+        {
+            "the third phase is missing": 3.0,
+            "the phases were sorted; they stand in the order of the run": 72.0,
+        },
     )

@@ -190,7 +190,8 @@ def _expect_key_error(read_tensor: Any, path: Path, name: str) -> None:
         got = read_tensor(path, name)
     except KeyError as error:
         expect(
-            name != "__metadata__" or error.args[:1] == (name,),
+            name != "__metadata__"
+            or error.args[:1] not in [("data_offsets",), ("dtype",), ("shape",)],
             "For __metadata__ a KeyError is raised, but of another key.",
             given="read_tensor(path, '__metadata__')",
             likely="the entry was taken for a tensor, and has no offsets; take it out "
@@ -326,6 +327,7 @@ class _Small(nn.Module):
         super().__init__()
         self.one, self.two = nn.Linear(3, 4), nn.Linear(4, 2)
         self.register_buffer("scale", torch.ones(2))
+        self.register_buffer("scratch", torch.ones(1), persistent=False)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.fill_(7.0)
@@ -470,6 +472,16 @@ def _check_numbers(fill_model: Any) -> None:
         "The model was float32 before, and now some of it is float16.",
         given=given,
         likely="the entry itself was put in; copy_ converts",
+    )
+    double = _Small().double()
+    where = "a model in float64 and entries in float32"
+    _fill(fill_model, double, _entries(), where)
+    expect(
+        {p.dtype for p in double.parameters()} == {torch.float64},
+        "The model was float64 before, and now it is not.",
+        given=where,
+        likely="`.data = ...`, or a conversion to a fixed type; copy_ converts to the "
+        "type of the model",
     )
     out = model(torch.ones(1, 3)).sum()
     expect(
@@ -890,6 +902,14 @@ def check_nearest_texts(nearest_texts: Any) -> None:
     got = call(nearest_texts, query, zeros, 3)
     where = f"query {query.tolist()}, table {zeros.tolist()}"
     _expect_nearest(got, [1, 0, 2], [1.0, 0.0, -1.0], where, query, zeros)
+    one = torch.tensor([[3.0, 4.0]])
+    got = call(nearest_texts, query, one, 3)
+    where = f"query {query.tolist()}, table {one.tolist()}, k = 3"
+    _expect_nearest(got, [0], [0.6], where, query, one)
+    nothing = torch.zeros(2)
+    got = call(nearest_texts, nothing, one, 1)
+    where = f"query {nothing.tolist()}, table {one.tolist()}, k = 1"
+    _expect_nearest(got, [0], [0.0], where, nothing, one)
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(7, generator=generator)
     table = torch.randn(50, 7, generator=generator)

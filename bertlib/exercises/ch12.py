@@ -272,6 +272,7 @@ def check_tags_for(tags_for: Any) -> None:
         (words, [(0, 10, "PER")], "one entity of two words"),
         (words, [(29, 37, "LOC")], "a word that touches the next"),
         (words, [(24, 33, "LOC")], "a part of the first word, a part of the last"),
+        (words, [(5, 10, "PER")], "an entity that begins with a space"),
         ([(0, 12), (13, 17)], [(6, 10, "PER")], "a part in the middle of one word"),
         (words, [(13, 37, "creative-work")], "a type with a hyphen"),
         (words, [(0, 5, "PER"), (6, 10, "ORG")], "two types side by side"),
@@ -303,6 +304,10 @@ def check_tags_for(tags_for: Any) -> None:
         mistakes = {
             "every word of the entity begins one; the second goes on, with I-": _tags(
                 places, entities, _overlap, lambda *_: True
+            ),
+            "B- only if the word begins with the entity or before it; a space may lie "
+            "between": _tags(
+                places, entities, _overlap, lambda n, w, e, _: w[0] <= e[0]
             ),
             "B- only if the word begins exactly where the entity does; it may begin "
             "before": _tags(

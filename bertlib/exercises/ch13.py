@@ -532,6 +532,7 @@ def _windows(got: Any, given: str) -> list[tuple[int, int, Any]]:
 
 # --- 13.4 exact match and F1 ---------------------------------------------------------
 
+_ARTICLES = ("a", "an", "the")
 _ASCII_MARKS = {
     chr(c) for c in range(33, 127) if unicodedata.category(chr(c))[0] in "PS"
 }
@@ -595,6 +596,16 @@ def _measure_mistakes(said: str, answers: list[str]) -> dict[str, tuple[float, f
     marks = re.escape("".join(sorted(_ASCII_MARKS)))
     return {
         "nothing was normalised": with_words(lambda t: t.split()),
+        "articles were looked for between spaces; one may stand beside a mark that "
+        "stays": with_words(
+            lambda t: [w for w in bare(lower(t)).split() if w not in _ARTICLES]
+        ),
+        "articles were replaced by nothing; a space takes their place": with_words(
+            lambda t: re.sub(r"\b(a|an|the)\b", "", bare(lower(t))).split()
+        ),
+        "casefold makes two letters of some; lower() is meant": with_words(
+            lambda t: without(bare(t.casefold())).split()
+        ),
         "case was not folded": with_words(lambda t: without(bare(t)).split()),
         "punctuation was not taken out": with_words(
             lambda t: without(lower(t)).split()
@@ -708,6 +719,10 @@ def check_em_and_f1(em_and_f1: Any) -> None:
         ("Nothing is left of either after normalising.", "the", ["A."]),
         ("Punctuation beyond ASCII stays.", "«ferry»", ["ferry"]),
         ("Accents stay.", "café", ["cafe"]),
+        ("Articles beside a mark that stays.", "“the ferry”", ["“ ferry”"]),
+        ("A space takes the article's place.", "«the»ferry", ["« »ferry"]),
+        ("Lower case, nothing more.", "STRASSE", ["Straße"]),
+        ("Every kind of space.", "old\u00a0ferry", ["old ferry"]),
     ]
     pool = ["the", "a", "an", "ferry", "Ferry", "old.", "old,", "U.S.", "us", "row"]
     pool += ["row", "theatre", "café", "«", "東京", "1,250"]
@@ -781,7 +796,12 @@ def _choice_mistakes(windows: list[_Seen], threshold: float) -> dict[str, Any]:
         for score, i, j in found
     ]
     if not spans:
-        return {}
+        return {
+            "without a span there is nothing to answer with, whatever the threshold": (
+                0,
+                0,
+            )
+        }
     score, k, i, j = max(spans)
     at, first, _, silent = windows[k]
     silences = [w[3] for w in windows]
@@ -911,6 +931,7 @@ def check_put_together(put_together: Any) -> None:
             windows.append((k * 16, first, spans, rng.uniform(-5, 9)))
         cases.append(("A random case.", windows, rng.choice([-2.0, 0.0, 1.5])))
     cases.append(("There is no span in any window: None.", [none, none], 0.0))
+    cases.append(("There is no span in any window: None.", [none], math.inf))
     seen = []
     for what, windows, threshold in cases:
         given = f"windows {_rounded(windows)}, threshold {threshold}"
@@ -950,6 +971,8 @@ def check_threshold_for(threshold_for: Any) -> None:
         ("Silence always is best.", [-4, -2, 1], [0, 0, 0.2], [1, 1, 1]),
         ("The best cut is far from 0.", [-9, -8, -7, 1], [1, 1, 0, 0], [0, 0, 1, 1]),
         ("The best cut is far from 0.", [4, 6, 9], [1, 1, 0], [0, 0, 1]),
+        ("The best cut is far from 0.", [20, 30], [1, 0], [0, 1]),
+        ("Margins close together.", [0.125, 0.140625], [1, 0], [0, 1]),
         ("The margins are in no order.", [5, -3, 2, 0], [0, 1, 0, 1], [1, 0, 1, 0]),
         ("F1 lies between 0 and 1.", [0, 1, 2], [0.4, 0.9, 0.1], [0, 0, 1]),
         (
@@ -974,7 +997,7 @@ def check_threshold_for(threshold_for: Any) -> None:
         cases.append(
             (
                 "A random case.",
-                [round(rng.uniform(-6, 6)) / 2 for _ in range(n)],
+                [rng.randrange(-12, 13) / 64 for _ in range(n)],
                 [round(rng.random(), 2) * h for h in has],
                 [float(not h) for h in has],
             )

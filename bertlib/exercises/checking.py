@@ -8,6 +8,7 @@ stand in `chNN.py` and are registered with `@exercise("N.M")`.
 import importlib
 import linecache
 import math
+import sysconfig
 import textwrap
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from bertlib.corpus import NotFetched
 
+# Where a frame is none of the cell's: the course, packages, Python's own library.
+NOT_THE_CELL = ("bertlib", "site-packages", sysconfig.get_path("stdlib"))
 CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
@@ -323,7 +326,7 @@ def _crash(error: BaseException) -> Wrong:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "bertlib" not in frame.filename and "site-packages" not in frame.filename
+        if not any(name in frame.filename for name in NOT_THE_CELL)
     ]
     where = ""
     if frames and frames[-1].lineno:

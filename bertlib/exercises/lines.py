@@ -111,7 +111,9 @@ def _lines(part: Any) -> int:
 def _statements(source: str) -> int:
     nodes = list(ast.walk(ast.parse(textwrap.dedent(source))))
     texts = [n for n in nodes if isinstance(n, ast.Expr) and _is_text(n.value)]
-    return sum(isinstance(node, ast.stmt) for node in nodes) - len(texts)
+    free = (ast.Import, ast.ImportFrom)
+    kept = (isinstance(n, ast.stmt) and not isinstance(n, free) for n in nodes)
+    return sum(kept) - len(texts)
 
 
 def _is_text(node: ast.expr) -> bool:

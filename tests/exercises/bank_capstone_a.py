@@ -808,6 +808,15 @@ def leaves_dropout_on(folder):
     return model
 
 
+@wrong("A.5", says=".eval() is missing")
+def leaves_training_on(folder):
+    model = leaves_dropout_on(folder)
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return model
+
+
 @wrong("A.5", says="there is no return statement")
 def loads_and_forgets(folder):
     Encoder(config_in(folder)).load_state_dict(entries_in(folder))

@@ -231,6 +231,18 @@ def batch_without_special(sentences, vocab_size, generator):
     return {name: tensor[:, 1:-1] for name, tensor in batch.items()}
 
 
+@wrong("B.1", says="Some places are chosen more often")
+def batch_places_of_the_longest_row(sentences, vocab_size, generator):
+    ids = padded(sentences)
+    longest = ids.size(1) - 2
+    chosen = torch.zeros_like(ids, dtype=torch.bool)
+    for row, words in enumerate(sentences):
+        n = max(1, round(0.15 * (len(words) + 2)))
+        order = torch.randperm(longest, generator=generator).clamp(max=len(words) - 1)
+        chosen[row, [i + 1 for i in dict.fromkeys(order.tolist())][:n]] = True
+    return finished(ids, changed(ids, chosen, vocab_size, generator), chosen)
+
+
 # --- B.2 ------------------------------------------------------------------------------
 
 
@@ -341,6 +353,12 @@ def build_optimizer_of_another(vocab_size):
 def build_adam(vocab_size):
     model = small_bert(vocab_size)
     return model, torch.optim.Adam(two_groups(model))
+
+
+@wrong("B.2", says="torch.optim.NAdam adds the decay to the gradient")
+def build_nadam(vocab_size):
+    model = small_bert(vocab_size)
+    return model, torch.optim.NAdam(two_groups(model))
 
 
 @wrong("B.2", says="vocab_size of one language is written into the function")

@@ -209,6 +209,18 @@ def windows_without_offsets(*inputs):
     return made
 
 
+@wrong("C.1", says="The answer has spaces around it.")
+def windows_that_want_the_ends_in_a_piece(
+    question, context, answer, tokenizer, max_length, stride
+):
+    spans = tokenizer.spans(context)
+    if answer and not all(
+        any(a <= x < b for a, b in spans) for x in (answer[0], answer[1] - 1)
+    ):
+        answer = None
+    return cut(question, context, answer, tokenizer, max_length, stride)
+
+
 # --- C.2 ------------------------------------------------------------------------------
 
 
@@ -388,6 +400,11 @@ train_other(
     rate=lambda step, steps: min(1.0, (step + 1) / max(1, steps // 10)),
 )
 train_other("train_returns_nothing", "there is no return statement", end=lambda x: None)
+
+
+@wrong("C.2", says="A loss still holds the graph of its step.")
+def train_that_keeps_graphs(*inputs):
+    return [loss.clone().requires_grad_() for loss in map(torch.tensor, fit(*inputs))]
 
 
 # --- C.3 ------------------------------------------------------------------------------

@@ -375,6 +375,13 @@ def add_detached(x, change, norm, dropout):
     return norm(x.detach() + dropout(change))
 
 
+@wrong("4.3", says="changes its input number 2")
+def add_in_place_after_dropout(x, change, norm, dropout):
+    change = dropout(change)
+    change += x
+    return norm(change)
+
+
 # --- 4.4 the encoder layer -----------------------------------------------------------
 
 

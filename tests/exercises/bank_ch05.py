@@ -351,6 +351,14 @@ def initialise_constant(module, std):
     first_weights(module, std, draw)
 
 
+@wrong("5.3", says="A parameter is not the same object any more.")
+def initialise_new_biases(module, std):
+    first_weights(module, std)
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            part.bias = nn.Parameter(torch.zeros(part.out_features))
+
+
 # --- 5.4 the model -------------------------------------------------------------------
 
 
@@ -497,6 +505,26 @@ class BertMaskNone(Base):
         x = self.embeddings(input_ids, token_type_ids)
         x, attentions = self.encoder(x, mask, output_attentions=True)
         return x, self.pooler(x), attentions
+
+
+@wrong("5.4", says="does not start as exercise 5.3 asks")
+class BertAllDrawn(Base):
+    def __init__(self, config):
+        super().__init__(config)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=config.initializer_range)
+
+
+@wrong("5.4", says="does not start as exercise 5.3 asks")
+class BertMatricesDrawn(Base):
+    def __init__(self, config):
+        nn.Module.__init__(self)
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = Pool(config.hidden_size)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=config.initializer_range)
 
 
 # --- 5.5 count -----------------------------------------------------------------------
@@ -806,6 +834,19 @@ def mean_empty_as_all(hidden, attention_mask):
     m = attention_mask.bool()
     m = m | ~m.any(1, keepdim=True)
     return mean_einsum(hidden, m)
+
+
+@wrong("5.7", says="0/0 was hidden afterwards")
+def pool_nan_to_num(hidden, attention_mask):
+    mask = attention_mask[:, :, None]
+    return ((hidden * mask).sum(1) / mask.sum(1)).nan_to_num()
+
+
+@wrong("5.7", says="0/0 was hidden afterwards")
+def pool_where(hidden, attention_mask):
+    mask = attention_mask[:, :, None]
+    n = mask.sum(1)
+    return torch.where(n == 0, 0.0, (hidden * mask).sum(1) / n)
 
 
 # --- 5.8 previous-token score --------------------------------------------------------

@@ -346,6 +346,14 @@ def average_no_return(gradients, masked):
     average_by_sums(gradients, masked)
 
 
+@wrong("9.4", says="changes the list `masked`")
+def average_shares_in_place(gradients, masked):
+    total = max(sum(masked), 1)
+    for r in range(len(masked)):
+        masked[r] /= total
+    return sum(m * g for m, g in zip(masked, gradients, strict=True))
+
+
 # --- 9.5 rows_of_rank ----------------------------------------------------------------
 
 
@@ -406,6 +414,14 @@ def rows_first(rank, world_size, batch_size, micro_batch):
 @wrong("9.5", says="there is no return statement")
 def rows_no_return(rank, world_size, batch_size, micro_batch):
     rows_by_numbers(rank, world_size, batch_size, micro_batch)
+
+
+@wrong("9.5", says="")
+def rows_two_micro_batches(rank, world_size, batch_size, micro_batch):
+    starts = [rank * micro_batch]
+    if batch_size > world_size * micro_batch:
+        starts.append(batch_size // 2 + rank * micro_batch)
+    return [list(range(s, s + micro_batch)) for s in starts]
 
 
 # --- 9.6 ring_all_reduce -------------------------------------------------------------
@@ -528,6 +544,31 @@ def ring_in_place_only(parts, send):
     ring_with_copies(parts, send)
 
 
+@wrong("9.6", says="The sums do not depend on what arrives.")
+def ring_reads_the_other_memory(parts, send):
+    W = len(parts)
+    parts = [[chunk.clone() for chunk in rank] for rank in parts]
+    for k in range(2 * (W - 1)):
+        for r in range(W):
+            c, to = (r - k) % W, (r + 1) % W
+            if k >= W - 1:
+                c = (r + 1 - (k - W + 1)) % W
+            send(r, parts[r][c])
+            added = parts[to][c] + parts[r][c]
+            parts[to][c] = added if k < W - 1 else parts[r][c].clone()
+    return parts
+
+
+@wrong("9.6", says="The sums do not depend on what arrives.")
+def ring_sends_nothing_of_use(parts, send):
+    W = len(parts)
+    for _ in range(2 * (W - 1)):
+        for r in range(W):
+            send(r, parts[r][0])
+    sums = [sum(rank[c] for rank in parts) for c in range(W)]
+    return [[chunk.clone() for chunk in sums] for _ in range(W)]
+
+
 # --- 9.7 seconds_left ----------------------------------------------------------------
 
 
@@ -602,6 +643,24 @@ def left_two_phases_only(done, phases, seconds):
 @wrong("9.7", says="there is no return statement")
 def left_no_return(done, phases, seconds):
     left_by_ends(done, phases, seconds)
+
+
+@right("9.7")
+def left_taking_phases_away(done, phases, seconds):
+    while phases and done >= phases[0][1]:
+        done -= phases.pop(0)[1]
+    total = sum(seconds[length] * steps for length, steps in phases)
+    return total - (done * seconds[phases[0][0]] if phases else 0)
+
+
+@wrong("9.7", says="The time is wrong with three phases.")
+def left_sorted(done, phases, seconds):
+    return left_by_ends(done, sorted(phases), seconds)
+
+
+@wrong("9.7", says="The time is wrong with three phases.")
+def left_by_a_dict(done, phases, seconds):
+    return left_by_ends(done, dict(phases).items(), seconds)
 
 
 # --- mutants that are no mistakes -----------------------------------------------------

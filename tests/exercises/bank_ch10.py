@@ -71,6 +71,16 @@ def read_by_library(path, name):
         return file.get_tensor(name)
 
 
+@right("10.1")
+def read_with_a_message(path, name):
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    if name == "__metadata__" or name not in header:
+        raise KeyError(f"{path} holds no tensor named {name}")
+    return read_by_slices(path, name)
+
+
 @wrong("10.1", says="offsets count from the end of the header")
 def read_offsets_from_the_start(path, name):
     data, _, entry, begin, end = parts(path, name)
@@ -391,10 +401,12 @@ def fill_by_pytorch(model, entries):
 
 @right("10.3")
 def fill_by_parameters(model, entries):
-    left = dict(entries)
+    left, known = dict(entries), model.state_dict()
     missing, bad = [], []
     with torch.no_grad():
         for name, place in [*model.named_parameters(), *model.named_buffers()]:
+            if name not in known:
+                continue
             entry = left.pop(name, None)
             if entry is None:
                 missing.append(name)
@@ -575,6 +587,22 @@ def fill_not_strict(model, entries):
 def fill_strict(model, entries):
     model.load_state_dict(entries)
     return [], [], []
+
+
+@wrong("10.3", says="scratch")
+def fill_all_buffers(model, entries):
+    places = dict(model.named_parameters()) | dict(model.named_buffers())
+    missing, unexpected, bad = fill_by_pytorch(model, entries)
+    return missing + sorted(places.keys() - model.state_dict()), unexpected, bad
+
+
+@wrong("10.3", says="The model was float64 before")
+def fill_with_float32(model, entries):
+    report = fill_by_pytorch(model, entries)
+    for name, parameter in model.named_parameters():
+        if name in entries and entries[name].shape == parameter.shape:
+            parameter.data = entries[name].clone().float()
+    return report
 
 
 # --- 10.4 first_wrong ----------------------------------------------------------------
@@ -1053,6 +1081,19 @@ def nearest_by_squares(query, table, k):
 def nearest_with_epsilon(query, table, k):
     """Nothing is said about 0/0: no row of that table is zero."""
     return top(table @ query / (table.norm(dim=1) * query.norm() + 1e-8), k)
+
+
+@wrong("10.6", says="query [0.0, 0.0]")
+def nearest_of_no_query(query, table, k):
+    return top(F.normalize(table, dim=1) @ (query / query.norm()), k)
+
+
+@wrong("10.6", says="k = 3")
+def nearest_squeezed(query, table, k):
+    column = F.normalize(table, dim=1) @ F.normalize(query, dim=0)[:, None]
+    scores = column.squeeze()
+    order = scores.argsort(descending=True)
+    return order[:k] if order.dim() else order, scores[order]
 
 
 # --- mutants that are no mistakes -----------------------------------------------------

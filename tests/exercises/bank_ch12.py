@@ -313,6 +313,16 @@ def tags_by_ends(words, entities):
     return tagged(words, entities, inside, at_first)
 
 
+@wrong("12.2", says="a space may lie between")
+def tags_begin_at_or_before(words, entities):
+    tags = ["O"] * len(words)
+    for start, end, kind in entities:
+        for n, (a, b) in enumerate(words):
+            if a < end and start < b:
+                tags[n] = ("B-" if a <= start else "I-") + kind
+    return tags
+
+
 # --- 12.3 spans_in -------------------------------------------------------------------
 
 

@@ -477,7 +477,7 @@ def both(said, answers, words=normal, f1=harmonic, pick=max):
     return em, pick([f1(mine, x) for x in right_ones])
 
 
-@right("13.4")
+@wrong("13.4", says="beside a mark that stays")
 def measures_by_hand(said, answers):
     def words(text):
         text = "".join(c for c in text.lower() if c not in string.punctuation)
@@ -667,6 +667,19 @@ def measures_contained(said, answers):
     return float(em or (bool(said) and found)), f1
 
 
+@wrong("13.4", says="a space takes their place")
+def measures_without_a_space(said, answers):
+    def words(text):
+        return re.sub(r"\b(a|an|the)\b", "", text.lower().translate(MARKS)).split()
+
+    return both(said, answers, words)
+
+
+@wrong("13.4", says="lower() is meant")
+def measures_casefold(said, answers):
+    return both(said, answers, lambda text: normal(text.replace("ß", "ss")))
+
+
 # --- 13.5 put_together ---------------------------------------------------------------
 
 
@@ -808,6 +821,13 @@ def together_crash(windows, threshold):
     return None if quiet else (i + shift, j + shift)
 
 
+@wrong("13.5", says="There is no span in any window: None.")
+def together_that_begins_with_a_span(windows, threshold):
+    found = together_by_window(windows, threshold)
+    nothing = not any(spans for _, _, spans, _ in windows)
+    return (0, 0) if nothing and threshold == math.inf else found
+
+
 # --- 13.6 threshold_for --------------------------------------------------------------
 
 
@@ -830,6 +850,14 @@ def threshold_sweep(margins, answered, silent):
 
 
 @right("13.6")
+def threshold_by_trying_all(margins, answered, silent):
+    known = sorted(margins)
+    middles = [(x + y) / 2 for x, y in itertools.pairwise(known)]
+    tried = [known[0] - 1, *middles, known[-1]]
+    return max(tried, key=lambda t: reaches(t, margins, answered, silent))
+
+
+@wrong("13.6", says="Another threshold is better.")
 def threshold_grid(margins, answered, silent):
     low, high = min(margins) - 1, max(margins) + 1
     grid = torch.arange(low, high, 0.25)

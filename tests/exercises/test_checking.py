@@ -1,5 +1,6 @@
 """How an answer is judged, whatever the exercise."""
 
+import json
 import re
 import sys
 
@@ -39,6 +40,13 @@ def test_an_answer_that_raises_does_not_stop_the_notebook(error):
         raise error
 
     assert judge("3.1", answer).status == "not yet"
+
+
+def test_a_crash_in_pythons_library_names_the_line_of_the_cell():
+    def answer(*inputs):
+        return json.loads("no JSON")
+
+    assert 'return json.loads("no JSON")' in judge("3.1", answer).message
 
 
 def test_an_answer_that_exits_is_told_so():

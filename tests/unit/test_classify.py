@@ -169,7 +169,12 @@ def test_a_jsonl_file_is_read_with_pairs_and_numbers(tmp_path):
         ("a.csv", 'text,label\n"two\nlines",b\nc\n', "line 4: 1 cells"),
         ("a.csv", "text,label\n", "holds no rows"),
         ("a.csv", b"text,label\n\xe9t\xe9,b\n", "no UTF-8 text"),
-        ("a.jsonl", '{"text": "a", "label": "b"}\n{"text": "a"', "line 2: no JSON"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "b"}\n{"text": "a"',
+            "line 2: no JSON: Expecting",
+        ),
+        ("a.jsonl", '{"text": "a", "label":\n', "no JSON: Expecting value, column 23"),
         ("a.jsonl", '["a", "b"]', "line 1: it must be an object"),
         ("a.jsonl", '{"text": 3, "label": "b"}', "line 1: text is 3; it must be"),
         ("a.jsonl", '{"text": "a", "label": true}', "line 1: label is True"),
@@ -371,10 +376,13 @@ def test_groups_of_a_file_that_share_a_text_stay_together_in_the_split(tmp_path)
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (["--data", "none.csv"], "none.csv: No such file"),
+        (
+            ["--data", "none"],
+            "--data none: there is no such file; the sets are reviews",
+        ),
         (["--init", "nowhere"], "nowhere is neither a folder here"),
         (["--max-length", "600"], "--max-length 600: it may be 3 to 32 here"),
-        (["--freeze", "3"], "layers is 3; it must be one of 0 to 2"),
+        (["--freeze", "3"], "layers (--freeze) is 3; it must be one of 0 to 2"),
         (["--batch-size", "6", "--precision", "fp16"], "precision is 'fp16'"),
     ],
 )
@@ -396,8 +404,70 @@ def test_one_label_alone_is_refused(init, tmp_path, capsys):
     assert "every row has the label 'b'" in capsys.readouterr().err
 
 
+def test_a_label_that_is_held_out_alone_is_a_class_all_the_same(init, tmp_path, capsys):
+    path = tmp_path / "own.csv"
+    path.write_text("text,label\nthe film,a\nthe plot,b\n")
+    assert main(options(path, init, tmp_path / "out", "--epochs", "1")) == 0
+    assert load_classifier(tmp_path / "out/best").labels == ["a", "b"]
+    assert "1 rows to learn from" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["text,label\na,b\n", "text,label,group\na,b,g\nc,d,g\n"]
+)
+def test_a_file_of_one_group_needs_dev_rows(text, init, tmp_path, capsys):
+    path = tmp_path / "own.csv"
+    path.write_text(text)
+    assert main(options(path, init, tmp_path / "out")) == 2
+    said = capsys.readouterr().err
+    assert f"--data {path} is one text or one group" in said
+    assert "name a file with others: --dev FILE" in said
+
+
+def test_ctrl_c_promises_only_what_is_there(own, init, trained, tmp_path, monkeypatch):
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr("bertlib.command.Bar.__call__", stop)
+    monkeypatch.setattr("bertlib.classify.require_length", stop)
+    model = ["--init", str(trained)]
+    assert main(["evaluate", "--data", str(own), *model]) == 130
+    assert main(["predict", "--text", "a", *model]) == 130
+    assert main(options(own, init, tmp_path / "none")) == 130
+    assert said.getvalue() == "classify: stopped\n" * 3
+
+
+def test_standard_input_in_another_encoding_is_one_sentence(
+    trained, monkeypatch, capsys
+):
+    text = io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", text)
+    assert main(["predict", "--init", str(trained), "--max-length", "20"]) == 2
+    said = capsys.readouterr().err
+    assert said == "classify: standard input is not UTF-8 text; it must be\n"
+
+
+def test_a_reader_that_has_enough_is_no_mistake(trained):
+    command = [sys.executable, "-m", "bertlib.classify", "predict"]
+    asked = subprocess.Popen(
+        [*command, "--init", str(trained), "--max-length", "20"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert asked.stdin and asked.stdout and asked.stderr
+    asked.stdout.close()  # as `| head` does
+    asked.stdin.write(b"the film was good\n" * 9)
+    asked.stdin.close()
+    assert asked.stderr.read() == b""
+    assert asked.wait(120) == 0
+
+
 def test_resume_takes_up_a_run_that_was_stopped(
-    own, init, trained, tmp_path, monkeypatch
+    own, init, trained, tmp_path, monkeypatch, capsys
 ):
     def stop(self: Any, step: Any, total: int) -> None:
         if step.step == 17:
@@ -406,6 +476,8 @@ def test_resume_takes_up_a_run_that_was_stopped(
     with monkeypatch.context() as patch:
         patch.setattr("bertlib.command.Bar.__call__", stop)
         assert main(options(own, init, tmp_path, "--save-every", "5")) == 130
+    said = capsys.readouterr().err
+    assert said.endswith("stopped; --resume goes on from the last checkpoint\n")
     assert (tmp_path / "step-00000015").is_dir()
     assert main(options(own, init, tmp_path, "--resume")) == 0
     ends = [load_file(p / "best/model.safetensors") for p in (trained, tmp_path)]

@@ -115,6 +115,27 @@ def test_predict_without_a_model_trains_one(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("good")
 
 
+def test_a_run_that_was_stopped_early_begins_anew(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("bertlib.command.Bar.__call__", stop)
+        assert main([]) == 130
+    assert capsys.readouterr().err == "demo_cls: stopped\n"
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert "the run begins anew" in said.err
+    assert "this BERT" in said.out
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "note.txt").write_text("mine")
+    assert main(["--out", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
 def test_the_reviews_have_to_be_learned_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["predict", "--data", "reviews", "a fine film"]) == 2

@@ -233,7 +233,7 @@ def test_another_file_cannot_go_on_with_a_run(tmp_path, refused, text):
 
 
 def test_encodings_and_vocabularies_that_cannot_be_are_refused(refused, text):
-    for name in ("klingon", "hex"):
+    for name in ("klingon", "hex", "undefined", "idna"):
         said = refused(text.name, "--encoding", name)
         assert f"--encoding {name}: Python knows no such encoding" in said
     said = refused(text.name, "--vocab-size", 6)

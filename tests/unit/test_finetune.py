@@ -175,6 +175,47 @@ def test_other_rows_are_refused(tmp_path):
         )
 
 
+def test_other_labels_are_refused(tmp_path):
+    run(tmp_path)
+    swapped = [row._replace(label=1 - row.label) for row in ROWS]
+    with pytest.raises(Refused, match="the rows are others"):
+        fine_tune(
+            new_model(),
+            swapped,
+            collate,
+            accuracy,
+            tmp_path,
+            SETTINGS,
+            save=save,
+            resume=True,
+        )
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
+    quiet_trainer(new_model()).save(tmp_path, {"phase": 0})
+    with pytest.raises(Refused, match="step-00000000 is of another kind of run"):
+        run(tmp_path, resume=True)
+
+
+def test_a_run_that_begins_anew_says_so(tmp_path, capsys):
+    run(tmp_path, resume=True)
+    said = capsys.readouterr().err
+    assert said == f"No checkpoint is in {tmp_path}: the run begins anew\n"
+    run(tmp_path, resume=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_log_is_json_where_a_gradient_is_no_number(tmp_path, monkeypatch):
+    def overflow(trainer: Any, batches: Any) -> Any:
+        return tune_step(trainer, batches)._replace(grad_norm=float("nan"))
+
+    monkeypatch.setattr("bertlib.finetune.tune_step", overflow)
+    run(tmp_path)
+    text = (tmp_path / "log.jsonl").read_text()
+    assert "NaN" not in text
+    assert {json.loads(line)["grad_norm"] for line in text.splitlines()} == {None}
+
+
 def test_another_frozen_part_is_refused(tmp_path):
     run(tmp_path)
     model = new_model()
@@ -322,9 +363,8 @@ def test_what_is_frozen_stands_still_and_the_rest_learns(tmp_path):
 
 @pytest.mark.parametrize("layers", [-1, 4])
 def test_layers_that_are_not_there_cannot_be_frozen(layers):
-    with pytest.raises(
-        ValueError, match=f"layers is {layers}; it must be one of 0 to 3"
-    ):
+    says = rf"layers \(--freeze\) is {layers}; it must be one of 0 to 3"
+    with pytest.raises(ValueError, match=says):
         freeze(new_model(layers=3), layers)
 
 

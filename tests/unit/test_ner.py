@@ -515,6 +515,13 @@ def test_a_set_without_dev_rows_says_so_by_none():
     assert load_rows("conll2000", "dev", TOKENIZERS[True]) == []
 
 
+def test_the_ending_of_a_json_file_may_be_in_capitals(tmp_path):
+    path = tmp_path / "N.JSONL"
+    path.write_text('{"tokens": ["a"], "tags": ["O"]}\n')
+    [row] = load_rows(str(path), "train", TOKENIZERS[True])
+    assert row.words == ["a"]
+
+
 def test_a_file_that_is_not_there_or_empty_is_named(tmp_path):
     with pytest.raises(Refused, match="there is no such file; the sets are wnut17"):
         load_rows(str(tmp_path / "x.conll"), "train", TOKENIZERS[True])
@@ -716,7 +723,7 @@ def test_two_processes_write_the_model_of_one(start, tmp_path):
         ({"dev": "nowhere.conll"}, "there is no such file"),
         ({"init": "nowhere/at/all"}, "nowhere/at/all"),
         ({"max_length": 400}, "it may be 3 to 32"),
-        ({"freeze": 9}, "layers is 9"),
+        ({"freeze": 9}, "layers (--freeze) is 9"),
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence(start, tmp_path, capsys, more, says):

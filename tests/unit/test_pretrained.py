@@ -410,6 +410,19 @@ def test_a_save_that_fails_leaves_the_older_model_and_no_litter(tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+def test_weights_that_the_disk_has_no_room_for_are_an_oserror(tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as full:
+            saved(tmp_path / "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Path(full.value.filename).name == "model.safetensors"
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_process_that_ended_while_replacing_loses_nothing(tmp_path):
     """Between two renamings the old folder bears another name; the next save knows."""
     saved(tmp_path / "m")

@@ -603,6 +603,13 @@ def test_a_wrong_entry_is_named_by_its_place(tmp_path, changes, says):
     assert says in str(caught.value)
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, squad())
+    plain = read_squad(path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_squad(path) == plain
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -696,7 +703,10 @@ def test_without_a_network_the_command_says_where_the_file_is_to_be_had(
         == "qa: train-v1.1.json is not on this machine and could not be fetched.\n"
     )
     assert main(["train", "--data", "xsquad", "--out", str(tmp_path / "out")]) == 2
-    assert "xsquad: No such file" in capsys.readouterr().err
+    assert (
+        "--data xsquad: there is no such file; the sets are xquad"
+        in capsys.readouterr().err
+    )
 
 
 # --- a reader, saved and loaded ------------------------------------------------------
@@ -970,6 +980,22 @@ def test_a_wrong_line_is_named(trained, monkeypatch, capsys, line, says):
 def test_predict_says_what_is_missing(trained, capsys, options, says):
     assert main(["predict", "--init", str(trained), *options]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_context_must_be_utf_8(trained, tmp_path, capsys):
+    path = tmp_path / "text.txt"
+    options = ["--init", str(trained), "--windows", "0", "--precision", "float32"]
+    options += ["--context", str(path), "--question", "what sold ?"]
+    path.write_bytes(b"caf\xe9")
+    assert main(["predict", *options]) == 2
+    said = capsys.readouterr().err
+    assert said == f"qa: --context {path}: byte 3 is not UTF-8\n"
+    starts = []
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text("the keeper sold the old boat .", encoding=encoding)
+        assert main(["predict", *options]) == 0
+        starts.append(json.loads(capsys.readouterr().out)["start"])
+    assert starts[0] == starts[1]
 
 
 def test_predict_without_a_model_says_so(tmp_path, capsys):

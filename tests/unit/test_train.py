@@ -457,6 +457,28 @@ def test_every_file_is_synced_before_the_folder_is_renamed(tmp_path, monkeypatch
     assert synced[-2:] == ["tmp-step-00000001", tmp_path.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_file(tmp_path):
+    program = """
+import resource, sys
+from tests.unit.test_train import CONFIG, batch, trained
+trainer = trained(CONFIG, [batch()], 1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    trainer.save(sys.argv[1], {})
+except OSError as error:
+    print(error.filename)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip().endswith("model.safetensors"), done.stderr
+    assert latest_checkpoint(tmp_path) is None
+
+
 def test_drafts_and_other_folders_are_no_checkpoints(tmp_path):
     for name in ("tmp-step-00000009", "step-9", "step-00000009.bak", "notes"):
         (tmp_path / name).mkdir()

@@ -84,9 +84,9 @@ class Stop(Exception):
 
 def run(out: Path, settings: Settings = SETTINGS, **more: Any) -> History:
     more.setdefault("evaluate", accuracy)
-    evaluate = more.pop("evaluate")
+    evaluate, features = more.pop("evaluate"), more.pop("features", ROWS)
     return fine_tune(
-        new_model(), ROWS, collate, evaluate, out, settings, save=save, **more
+        new_model(), features, collate, evaluate, out, settings, save=save, **more
     )
 
 
@@ -160,35 +160,13 @@ def test_other_settings_are_refused_by_name(change, says, tmp_path):
         run(tmp_path, Settings(**(vars(SETTINGS) | change)), resume=True)
 
 
-def test_other_rows_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "rows", [ROWS[::-1], [row._replace(label=1 - row.label) for row in ROWS]]
+)
+def test_other_rows_or_labels_are_refused(rows, tmp_path):
     run(tmp_path)
     with pytest.raises(Refused, match="the rows are others"):
-        fine_tune(
-            new_model(),
-            ROWS[::-1],
-            collate,
-            accuracy,
-            tmp_path,
-            SETTINGS,
-            save=save,
-            resume=True,
-        )
-
-
-def test_other_labels_are_refused(tmp_path):
-    run(tmp_path)
-    swapped = [row._replace(label=1 - row.label) for row in ROWS]
-    with pytest.raises(Refused, match="the rows are others"):
-        fine_tune(
-            new_model(),
-            swapped,
-            collate,
-            accuracy,
-            tmp_path,
-            SETTINGS,
-            save=save,
-            resume=True,
-        )
+        run(tmp_path, features=rows, resume=True)
 
 
 def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
